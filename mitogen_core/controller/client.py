@@ -1,0 +1,174 @@
+"""The client's end: what a worker uses to talk to the multiplexer.  Blocking, one request at a time, no threads."""
+
+from __future__ import annotations
+
+import collections
+import os
+import select
+import socket
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ..wire.constants import CALL_SERVICE, CHUNK, FIRST_DYNAMIC, HELLO, IS_DEAD, READ_SIZE, ROOT
+from ..wire.errors import CallError, ChannelError, ProtocolError
+from ..wire.frames import Frame, FrameDecoder
+from ..wire.hello import check_hello, hello
+from ..wire.payloads import Assembler, frames, pack, unpack
+
+# Requests of one file that are under way at the same time, CHUNK bytes each.
+WINDOW = 8
+# A local answer from a multiplexer that is alive takes milliseconds.
+HELLO_SECONDS = 30
+
+
+class WaitError(ChannelError):
+    """A wait ended at its deadline."""
+
+
+class Client:
+    """A connection to the multiplexer.  Raises OSError where nobody listens at `path`."""
+
+    def __init__(self, path: str) -> None:
+        self._socket = connect(path)
+        self._decoder, self._assembler = FrameDecoder(), Assembler()
+        self._frames: collections.deque[Frame] = collections.deque()
+        self._handle = FIRST_DYNAMIC
+        self._greeted = False
+        self._send([Frame(ROOT, 0, HELLO, 0, pack(hello(0, os.getpid())))])
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _send(self, outgoing: list[Frame]) -> None:
+        try:
+            self._socket.sendall(b''.join(frame.encode() for frame in outgoing))
+        except OSError as e:
+            raise ChannelError(f'the multiplexer is gone: {e.strerror}') from e
+
+    def post(self, dst: int, handle: int, head: Any, bulk: bytes = b'') -> None:
+        """Send a message that has no answer."""
+        self._send(frames(dst, 0, handle, 0, head, bulk))
+
+    def start(self, dst: int, service: str, method: str, args: dict[str, Any], bulk: bytes = b'') -> int:
+        """Send a request; returns the handle of its answer."""
+        self._handle += 1
+        self._send(frames(dst, 0, CALL_SERVICE, self._handle, [service, method, args], bulk))
+        return self._handle
+
+    def wait(self, handle: int, what: str, timeout: float | None = None,
+             on_progress: Callable[[Any, bytes], None] | None = None) -> tuple[Any, bytes]:
+        """(value, bulk) of the answer.  `what` says in an error what was waited for; `timeout` in seconds.
+
+        Raises CallError (with attribute `more`, a dict) for a failure over there, ChannelError where no answer comes.
+        """
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            frame = self._next(what, end, timeout)
+            if frame.handle != handle:
+                continue
+            if frame.reply_to == IS_DEAD:
+                raise ChannelError(str(unpack(frame.payload)[0]))
+            message = self._assembler.feed(frame)
+            if message is None:
+                continue
+            (kind, value), bulk = message
+            if kind == 'ok':
+                return value, bulk
+            if kind == 'error':
+                value = {str(key): item for key, item in value.items()}
+                error = CallError(str(value.pop('kind')), str(value.pop('text')))
+                error.more = value  # type: ignore[attr-defined]
+                raise error
+            if on_progress:
+                on_progress(value, bulk)
+
+    def call(self, dst: int, service: str, method: str, args: dict[str, Any], bulk: bytes = b'',
+             timeout: float | None = None, what: str = '',
+             on_progress: Callable[[Any, bytes], None] | None = None) -> tuple[Any, bytes]:
+        """`start` and `wait`."""
+        return self.wait(self.start(dst, service, method, args, bulk), what or f'{service}.{method}', timeout,
+                         on_progress)
+
+    def _next(self, what: str, end: float | None, timeout: float | None) -> Frame:
+        while not self._frames:
+            if end is not None:
+                poller = select.poll()
+                poller.register(self._socket, select.POLLIN)
+                if not poller.poll(max(0, end - time.monotonic()) * 1000):
+                    raise WaitError(f'waited {timeout:.0f} s for {what}')
+            try:
+                data = self._socket.recv(READ_SIZE)
+            except OSError as e:
+                raise ChannelError(f'the multiplexer is gone: {e.strerror}, while waiting for {what}') from e
+            if not data:
+                raise ChannelError(f'the multiplexer ended while waiting for {what}')
+            self._frames.extend(self._decoder.feed(data))
+            if not self._greeted and self._frames:
+                first = self._frames.popleft()
+                if first.handle != HELLO:
+                    raise ProtocolError('the multiplexer did not say hello')
+                check_hello(unpack(first.payload)[0])
+                self._greeted = True
+        return self._frames.popleft()
+
+    # files
+
+    def put(self, context: int, path: str, chunks: Iterator[bytes], mode: int) -> None:
+        """Write a file of a context's host; at most WINDOW chunks (CHUNK bytes each) are under way."""
+        under_way: collections.deque[int] = collections.deque()
+        offset = 0
+        for chunk in chunks:
+            under_way.append(self.start(context, 'files', 'write', {'path': path, 'offset': offset, 'mode': mode}, chunk))
+            offset += len(chunk)
+            if len(under_way) >= WINDOW:
+                self.wait(under_way.popleft(), f'writing {path}')
+        while under_way:
+            self.wait(under_way.popleft(), f'writing {path}')
+
+    def get(self, context: int, path: str) -> Iterator[bytes]:
+        """The chunks of a file of a context's host."""
+        under_way: collections.deque[int] = collections.deque()
+        offset = 0
+        end = False
+        while not end or under_way:
+            while not end and len(under_way) < WINDOW:
+                under_way.append(self.start(context, 'files', 'read', {'path': path, 'offset': offset, 'size': CHUNK}))
+                offset += CHUNK
+                if offset == CHUNK:
+                    break  # most files are small: see first whether there is more
+            chunk = self.wait(under_way.popleft(), f'reading {path}')[1]
+            end = end or len(chunk) < CHUNK
+            if chunk:
+                yield chunk
+
+
+def connect(path: str) -> socket.socket:
+    """Connect to a Unix socket, also where `path` is longer than the system's socket addresses."""
+    found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with address(path) as short:
+            found.connect(short)
+    except OSError:
+        found.close()
+        raise
+    return found
+
+
+class address:
+    """A short name for the path of a socket, while it is being bound or connected to."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._fd = -1
+
+    def __enter__(self) -> str:
+        if len(os.fsencode(self._path)) < 100:
+            return self._path
+        folder, name = os.path.split(self._path)
+        self._fd = os.open(folder, os.O_RDONLY)
+        return f'/proc/self/fd/{self._fd}/{name}'
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)

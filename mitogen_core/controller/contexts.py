@@ -1,0 +1,262 @@
+"""The `contexts` service: finds or starts the context of an account, by a chain of hops.
+
+A chain is a list of {'key': text, 'spec': dict or None}.  The first hop is a login, each further one a command run by
+the context before it: an escalation, another interpreter.  Equal keys share a context; a key covers all that makes a
+difference, credentials included.  A client that believes a context to be there sends no spec.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import bootstrap
+from .login import Login
+
+MAX_KEPT = 1 << 16
+
+
+class Slot:
+    """One context, from the wish for it to its end."""
+
+    def __init__(self, path: tuple[str, ...], name: str) -> None:
+        self.path, self.name = path, name
+        self.id = 0
+        self.hello: dict[str, Any] | None = None
+        self.waiting: list['Walk'] = []
+        self.token = 0
+        self.out = self.err = b''
+        self.rc: int | None = None
+
+
+class Walk:
+    """A client's request on its way along a chain."""
+
+    def __init__(self, call: Any, chain: list[dict[str, Any]]) -> None:
+        self.call, self.chain = call, chain
+        self.ids: list[int] = []
+        self.hellos: list[dict[str, Any]] = []
+
+
+class LoginCall:
+    """What a Login takes for the call that it answers."""
+
+    state = 'running'
+    on_cancel: Any = None
+
+    def __init__(self, contexts: 'Contexts', slot: Slot) -> None:
+        self.contexts, self.slot = contexts, slot
+
+    def event(self, event: str) -> None:
+        pass
+
+    def progress(self, head: Any, bulk: bytes = b'') -> None:
+        self.contexts.progress(self.slot, head, bulk)
+
+    def reply(self, value: Any = None, bulk: bytes = b'') -> None:
+        self.contexts.ready(self.slot, value)
+
+    def fail(self, kind: str, text: str) -> None:
+        self.contexts.failed(self.slot, kind, text)
+
+
+class Contexts:
+    def __init__(self, mux: Any) -> None:
+        self.mux = mux
+        self.slots: dict[tuple[str, ...], Slot] = {}
+        self.by_id: dict[int, Slot] = {}
+        self.by_token: dict[int, Slot] = {}
+        self.processes: set[Login] = set()
+        self._tokens = 0
+
+    # the service
+
+    def do_get(self, call: Any, args: dict[str, Any], bulk: bytes) -> None:
+        """args: chain.  Answers with ids and hellos, a list each, for every hop.
+
+        Errors: 'need-spec'; 'exit' (the command ended), 'timeout', 'boot', 'no-python', each with rc, out and err;
+        'retry' where another client's attempt was given up.  Progress: what a command says before our code runs there.
+        """
+        self._walk(Walk(call, args['chain']))
+
+    def do_input(self, call: Any, args: dict[str, Any], bulk: bytes) -> None:
+        """Answer a prompt: the bulk goes to the command that args['token'] names."""
+        slot = self.by_token.get(args['token'])
+        if slot:
+            parent = self._parent(slot)
+            if parent:
+                self.mux.call(parent.id, 'contexts', 'input', {'id': slot.id}, lambda *_: None, bulk=bulk)
+            else:
+                self.mux.children[slot.id].write(bulk)
+        call.reply()
+
+    def do_abort(self, call: Any, args: dict[str, Any], bulk: bytes) -> None:
+        """Give up a command: args token, kind and text, which all who wait for it get as their error."""
+        slot = self.by_token.get(args['token'])
+        if slot:
+            self._end(slot)
+            self.failed(slot, args['kind'], args['text'])
+        call.reply()
+
+    def do_reset(self, call: Any, args: dict[str, Any], bulk: bytes) -> None:
+        """End the login of args['key'] and all that hangs on it; answers when it is gone."""
+        slot = self.slots.get((args['key'],))
+        if slot and slot.id in self.mux.children:
+            child = self.mux.children[slot.id]
+            before = child._on_exit
+
+            def on_exit(status: int) -> None:
+                before(status)
+                call.reply(True)
+            child._on_exit = on_exit
+            self.mux.reaper.watch(child.pid, on_exit)
+            child.end()
+        else:
+            call.reply(False)
+
+    # hops
+
+    def _walk(self, walk: Walk) -> None:
+        """Take the next step along a chain."""
+        if not walk.call.waiting:
+            return
+        index = len(walk.ids)
+        if index == len(walk.chain):
+            walk.call.reply({'ids': walk.ids, 'hellos': walk.hellos})
+            return
+        hop = walk.chain[index]
+        path = tuple(h['key'] for h in walk.chain[:index + 1])
+        slot = self.slots.get(path)
+        if slot is None:
+            if hop.get('spec') is None:
+                walk.call.fail('need-spec', 'no such context')
+                return
+            slot = self.slots[path] = Slot(path, hop['spec']['name'])
+            slot.waiting.append(walk)
+            self._start(slot, hop['spec'], walk.ids)
+        elif slot.hello is None:
+            slot.waiting.append(walk)
+        else:
+            self._pass(walk, slot)
+
+    def _pass(self, walk: Walk, slot: Slot) -> None:
+        walk.ids.append(slot.id)
+        walk.hellos.append(slot.hello or {})
+        self._walk(walk)
+
+    def _start(self, slot: Slot, spec: dict[str, Any], ids: list[int]) -> None:
+        self._tokens += 1
+        slot.token = self._tokens
+        self.by_token[slot.token] = slot
+        if not ids:
+            self._spawn(slot, spec, 0)
+        elif spec.get('interpreter'):
+            def answered(kind: str, value: Any, bulk: bytes) -> None:
+                parent = self.by_id.get(ids[-1])
+                if kind == 'ok' and value and parent and parent.hello:
+                    slot.id = parent.id
+                    self.ready(slot, parent.hello)
+                elif kind == 'ok':
+                    self._spawn(slot, spec, ids[-1])
+                else:
+                    self.failed(slot, 'retry', 'the context is gone')
+            self.mux.call(ids[-1], 'contexts', 'same_interpreter', {'path': spec['interpreter']}, answered)
+        else:
+            self._spawn(slot, spec, ids[-1])
+
+    def _spawn(self, slot: Slot, spec: dict[str, Any], parent: int) -> None:
+        slot.id = self.mux.new_context_id()
+        self.by_id[slot.id] = slot
+        args = {key: spec[key] for key in ('argv', 'env', 'password', 'password_fd', 'tty', 'cwd', 'timeout')
+                if key in spec}
+        args['id'] = slot.id
+        if not parent:
+            try:
+                self.mux.children[slot.id] = Login(self.mux, LoginCall(self, slot), args)
+            except OSError as e:
+                self.failed(slot, 'exit', f'{spec["argv"][0]}: {e.strerror}')
+            return
+
+        def done(kind: str, value: Any, bulk: bytes) -> None:
+            if kind == 'ok':
+                self.ready(slot, value)
+            elif kind == 'error':
+                self.failed(slot, value['kind'], value['text'])
+            else:
+                self.failed(slot, 'retry', str(value))
+        self.mux.call(parent, 'contexts', 'spawn', args, done, lambda head, bulk: self.progress(slot, head, bulk))
+
+    # what becomes of a slot
+
+    def progress(self, slot: Slot, head: dict[str, Any], bulk: bytes) -> None:
+        if 'rc' in head:
+            slot.rc = head['rc']
+        elif head.get('stream') == 1:
+            slot.out = (slot.out + bulk)[-MAX_KEPT:]
+        elif head.get('stream') == 2:
+            slot.err = (slot.err + bulk)[-MAX_KEPT:]
+        for walk in slot.waiting[:1]:
+            walk.call.progress(dict(head, token=slot.token), bulk)
+
+    def ready(self, slot: Slot, hello: dict[str, Any]) -> None:
+        slot.hello = hello
+        self.by_token.pop(slot.token, None)
+        slot.out = slot.err = b''
+        self.mux.log.write(20, f'{slot.name} is ready: {hello.get("user")}@{hello.get("host")}, pid {hello.get("pid")}')
+        waiting, slot.waiting = slot.waiting, []
+        for walk in waiting:
+            self._pass(walk, slot)
+
+    def failed(self, slot: Slot, kind: str, text: str) -> None:
+        if self.slots.get(slot.path) is not slot:
+            return
+        if bootstrap.NO_PYTHON.encode() in slot.out:
+            kind, text = 'no-python', 'there is no Python'
+        self._drop(slot)
+        self.mux.log.write(30, f'{slot.name}: {kind}: {text}')
+        waiting, slot.waiting = slot.waiting, []
+        for walk in waiting:
+            walk.call.fail(kind, f'{slot.name}: {text}', rc=slot.rc, out=slot.out, err=slot.err)
+
+    def forget(self, context: int) -> None:
+        """A context that was ready, or was about to be, is gone."""
+        for slot in [slot for slot in self.slots.values() if slot.id == context]:
+            if slot.hello is None:
+                self.failed(slot, 'retry', 'the link ended')
+            else:
+                self._drop(slot)
+
+    def client_gone(self, client: int) -> None:
+        """Commands that wait for this client's word on a prompt are given up."""
+        for slot in list(self.by_token.values()):
+            leader = slot.waiting[0] if slot.waiting else None
+            slot.waiting = [walk for walk in slot.waiting if walk.call.client != client]
+            if leader and leader.call.client == client and len(slot.path) > 1:
+                self._end(slot)
+                self.failed(slot, 'retry', 'the attempt was given up')
+
+    def _parent(self, slot: Slot) -> Slot | None:
+        return self.slots.get(slot.path[:-1])
+
+    def _end(self, slot: Slot) -> None:
+        parent = self._parent(slot)
+        if parent is None:
+            child = self.mux.children.get(slot.id)
+            if child:
+                child.abort('given up')
+        elif slot.id:
+            self.mux.call(parent.id, 'contexts', 'end', {'id': slot.id}, lambda *_: None)
+
+    def _drop(self, slot: Slot) -> None:
+        if self.slots.get(slot.path) is slot:
+            del self.slots[slot.path]
+        self.by_token.pop(slot.token, None)
+        if self.by_id.get(slot.id) is slot:
+            del self.by_id[slot.id]
+
+    def name_of(self, context: int) -> str:
+        slot = self.by_id.get(context)
+        return slot.name if slot else f'context {context}'
+
+    def describe(self) -> list[dict[str, Any]]:
+        return [{'id': slot.id, 'name': slot.name, 'ready': slot.hello is not None,
+                 'pid': (slot.hello or {}).get('pid'), 'hops': len(slot.path)} for slot in self.slots.values()]

@@ -1,0 +1,93 @@
+"""A login: the process on the controller (ssh, a shell, ...) whose other end becomes the first broker of a target."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from ..remote.children import exit_code, kill_group, spawn
+from ..remote.contexts import Child
+from ..remote.loop import close, pipe
+from ..wire.constants import SHUTDOWN
+from ..wire.frames import Frame
+from ..wire.payloads import pack
+
+# How much of a login's stderr is kept to explain its end.
+TAIL = 4096
+
+
+class Login(Child):
+    """A child context of the multiplexer.
+
+    args, besides those of the `contexts` service: `env` (added to the environment), `password` (text) with
+    `password_fd` (index in argv of a '-d' that wants the number of a descriptor to read it from, as sshpass takes it).
+    """
+
+    def __init__(self, mux: Any, call: Any, args: dict[str, Any]) -> None:
+        self.tail = b''
+        self.code: int | None = None
+        self._tell: Callable[[str], None] | None = None
+        mux.contexts.processes.add(self)
+        super().__init__(mux, call, args)
+
+    def start(self, args: dict[str, Any], ends: Any, tty: bool) -> int:
+        argv = list(args['argv'])
+        environ = dict(os.environ, **args.get('env') or {})
+        if args.get('password_fd') is None:
+            return int(spawn(argv, *ends, environ=environ, cwd=args.get('cwd'), tty=tty))
+        rfd, wfd = pipe()
+        try:
+            os.write(wfd, args['password'].encode('utf-8', 'surrogateescape') + b'\n')
+            argv[args['password_fd']] = f'-d{rfd}'
+            return int(spawn(argv, *ends, environ=environ, cwd=args.get('cwd'), tty=tty, keep=(rfd,)))
+        finally:
+            close(rfd, wfd)
+
+    def heard(self, data: bytes) -> None:
+        self.tail = (self.tail + data)[-TAIL:]
+        super().heard(data)
+
+    def _on_exit(self, status: int) -> None:
+        if self.err is not None:
+            self._on_err()
+        self.code = exit_code(status)
+        super()._on_exit(status)
+        self.broker.contexts.processes.discard(self)
+        self._tell_now()
+
+    def when_ended(self, tell: Callable[[str], None]) -> None:
+        """Call tell(why), once, as soon as the process has said its last word, or after a second."""
+        self._tell = tell
+        self.loop.later(1, self._tell_now)
+        if self.code is not None:
+            self._tell_now()
+
+    def _tell_now(self) -> None:
+        tell, self._tell = self._tell, None
+        if tell:
+            tell(self.why())
+
+    def why(self) -> str:
+        """A sentence on the end of the link."""
+        said = self.tail.decode('utf-8', 'replace').strip()
+        code = '' if self.code is None else f' (exit code {self.code})'
+        return f'{self.reason or "the link ended"}{code}{": " + said if said else ""}'
+
+    def on_end(self, reason: str) -> None:
+        # Keep listening to stderr until the process ends: it says why.
+        err, self.err = self.err, None
+        super().on_end(reason)
+        self.err = err
+
+    def end(self) -> None:
+        """Ask the broker to end, and close the link to it."""
+        if self.link:
+            self.link.send(Frame(self.id, 0, SHUTDOWN, 0, pack(None)))
+            self.link.close('shutdown')
+        else:
+            self.abort('shutdown')
+
+    def kill(self) -> None:
+        if self.pid:
+            kill_group(self.pid)

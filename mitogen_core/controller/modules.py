@@ -1,0 +1,71 @@
+"""The `modules` service: has a context run a module, after sending it just the code that it lacks."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+from ..remote.importer import Store
+from ..wire.constants import CALL_SERVICE, FORWARD_MODULE, LOAD_MODULE
+from ..wire.frames import Frame
+from ..wire.payloads import frames, pack
+
+
+class Modules:
+    def __init__(self, mux: Any) -> None:
+        self.mux = mux
+        self.store = Store()
+        self.payloads: dict[str, str] = {}
+        self.held: dict[int, set[str]] = {}
+
+    def add(self, digest: str, blob: bytes) -> None:
+        self.store.add(digest, blob)
+
+    def do_define(self, call: Any, args: dict[str, Any], bulk: bytes) -> None:
+        """args: payload (a name for the closure within this run), closure, digests of its files.  Answers with the
+        digests that are missing here; the client then sends these as FORWARD_MODULE."""
+        if args['closure'] not in self.store.blobs:
+            self.store.add(args['closure'], deflate(bulk))
+        self.payloads[args['payload']] = args['closure']
+        call.reply([digest for digest in args['digests'] if digest not in self.store.blobs])
+
+    def do_run(self, call: Any, args: dict[str, Any], bulk: bytes) -> None:
+        """Run in args['context'] what args['payload'] names; the context answers the client itself.
+
+        Error 'need-code' where this run has not heard of the payload.
+        """
+        closure = self.payloads.get(args.pop('payload'))
+        if closure is None or self.store.missing(closure):
+            call.fail('need-code', 'unknown payload')
+            return
+        context = args.pop('context')
+        login = self.mux.router.link_of(context)
+        if login is not None:
+            held = self.held.setdefault(login, set())
+            wanted = {closure, *self.store.files(closure).values()} - held
+            link = self.mux.children[login].link
+            for digest in wanted:
+                link.send(*frames(login, 0, FORWARD_MODULE, 0, {'digest': digest}, self.store.blobs[digest]))
+            held |= wanted
+        args['closure'] = closure
+        self.mux.forward(Frame(context, call.client, CALL_SERVICE, call.reply_to,
+                               pack(['modules', 'run', args])))
+
+    def send(self, link: Any, context: int, digests: Any) -> None:
+        """A context asks for code that it lacks."""
+        for digest in digests if isinstance(digests, list) else ():
+            blob = self.store.blobs.get(digest)
+            if blob is not None:
+                link.send(*frames(context, 0, LOAD_MODULE, 0, {'digest': digest}, blob))
+
+    def forget(self, login: int) -> None:
+        self.held.pop(login, None)
+
+    def describe(self) -> dict[str, int]:
+        return {'files': len(self.store.blobs), 'payloads': len(self.payloads)}
+
+
+def deflate(data: bytes) -> bytes:
+    """`data` as a zip file would hold it."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(data) + packer.flush()

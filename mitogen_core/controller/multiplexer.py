@@ -1,0 +1,327 @@
+"""The multiplexer: the process on the controller that owns the links to all targets.
+
+Ansible's workers come and go, one for each task; each is a client on a Unix socket.  The multiplexer keeps the contexts
+that they use, starts those that are missing, and passes frames on.  It imports nothing of Ansible, and ends with the
+run that started it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from ..remote.children import Reaper
+from ..remote.link import Link
+from ..remote.loop import Loop
+from ..wire.constants import (ADD_ROUTE, ALLOCATE_ID, CALL_SERVICE, CANCEL, DEL_ROUTE, FIRST_CLIENT, FIRST_DYNAMIC,
+                              FORWARD_LOG, FORWARD_MODULE, GET_MODULE, HELLO, IS_DEAD, ROOT)
+from ..wire.errors import ProtocolError
+from ..wire.frames import Frame
+from ..wire.hello import check_hello, hello
+from ..wire.payloads import MORE, Assembler, frames, is_last, is_piece, pack, unpack
+from ..wire.py23 import to_text
+from ..wire.router import DELIVER, REFUSE, UP, Router
+from . import bootstrap
+from .contexts import Contexts
+from .log import Log
+from .modules import Modules
+
+
+class ClientCall:
+    """A request of a client to a service of the multiplexer; answered once."""
+
+    def __init__(self, mux: 'Multiplexer', client: int, reply_to: int) -> None:
+        self.mux, self.client, self.reply_to = mux, client, reply_to
+        self.done = False
+
+    @property
+    def waiting(self) -> bool:
+        """Does anyone wait for the answer?"""
+        return not self.done and self.client in self.mux.clients
+
+    def _send(self, head: list[Any], bulk: bytes = b'', flags: int = 0) -> None:
+        if self.waiting:
+            self.mux.clients[self.client].send(*frames(self.client, ROOT, self.reply_to, 0, head, bulk, flags))
+
+    def progress(self, head: Any, bulk: bytes = b'') -> None:
+        self._send(['progress', head], bulk, MORE)
+
+    def reply(self, value: Any = None, bulk: bytes = b'') -> None:
+        self._send(['ok', value], bulk)
+        self.done = True
+
+    def fail(self, kind: str, text: str, **more: Any) -> None:
+        self._send(['error', dict(more, kind=kind, text=text)])
+        self.done = True
+
+
+class OwnCall:
+    """A request of the multiplexer to a service of a context."""
+
+    def __init__(self, on_done: Callable[[str, Any, bytes], None],
+                 on_progress: Callable[[Any, bytes], None] | None) -> None:
+        self.on_done, self.on_progress = on_done, on_progress
+
+
+class Multiplexer:
+    def __init__(self, listener: socket.socket, log: Log) -> None:
+        self.loop = Loop()
+        self.log = log
+        self.reaper = Reaper(self.loop)
+        self.router = Router(ROOT)
+        self.boot = {'code': bootstrap.boot_code(), 'parent': ROOT}
+        self.clients: dict[int, Link] = {}
+        self.children: dict[int, Any] = {}
+        self.pending: dict[tuple[int, int], int] = {}
+        self.own: dict[int, tuple[int, OwnCall]] = {}
+        self.assemblers: dict[int, Assembler] = {}
+        self._client_ids = itertools.count(FIRST_CLIENT)
+        self._context_ids = itertools.count(1)
+        self._handles = itertools.count(FIRST_DYNAMIC)
+        self.contexts = Contexts(self)
+        self.modules = Modules(self)
+        self.services: dict[str, Any] = {'contexts': self.contexts, 'modules': self.modules, 'status': self}
+        self.listener = listener
+        listener.setblocking(False)
+        self.loop.watch(listener.fileno(), self._accept)
+
+    id = ROOT
+
+    def new_context_id(self) -> int:
+        return next(self._context_ids)
+
+    # clients
+
+    def _accept(self) -> None:
+        try:
+            connection, _ = self.listener.accept()
+        except OSError:
+            return
+        if peer_uid(connection) not in (os.getuid(), None):
+            self.log.write(40, 'a process of another user tried to connect')
+            connection.close()
+            return
+        fd = os.dup(connection.fileno())
+        connection.close()
+        client = next(self._client_ids)
+        link = Link(self.loop, fd, fd, self._on_client_frame, self._on_client_close, client)
+        self.clients[client] = link
+        self.assemblers[client] = Assembler()
+
+    def _on_client_frame(self, link: Link, frame: Frame) -> None:
+        frame.src = link.name
+        frame.auth = ROOT
+        if link.state == 'booting':
+            if frame.handle != HELLO:
+                raise ProtocolError('a frame before the hello')
+            check_hello(unpack(frame.payload)[0])
+            link.event('hello')
+            link.send(Frame(link.name, ROOT, HELLO, 0, pack(hello(ROOT, os.getpid(), child=link.name))))
+            return
+        if frame.dst == ROOT:
+            message = self.assemblers[link.name].feed(frame)
+            if message is not None:
+                self._serve(link, frame, *message)
+            return
+        self.forward(frame, link)
+
+    def forward(self, frame: Frame, client: Link | None = None) -> None:
+        """Pass a client's frame on to a context, and note that an answer is due."""
+        target = self.router.link_of(frame.dst)
+        if target is None:
+            if not is_piece(frame.payload):
+                self.dead(frame.src, frame.reply_to, f'context {frame.dst} is gone')
+            return
+        if frame.reply_to:
+            self.pending[frame.src, frame.reply_to] = frame.dst
+        link = self.children[target].link
+        link.send(frame)
+        if client is not None:
+            link.hold(client)
+
+    def dead(self, client: int, handle: int, reason: str) -> None:
+        """Tell a client that no answer will come."""
+        if handle and client in self.clients:
+            self.clients[client].send(Frame(client, ROOT, handle, IS_DEAD, pack(reason)))
+
+    def _on_client_close(self, link: Link, reason: str) -> None:
+        client = link.name
+        del self.clients[client], self.assemblers[client]
+        for key, context in [item for item in self.pending.items() if item[0][0] == client]:
+            del self.pending[key]
+            target = self.router.link_of(context)
+            if target is not None:
+                self.children[target].link.send(Frame(context, client, CANCEL, 0, pack(key[1])))
+        self.contexts.client_gone(client)
+
+    def _serve(self, link: Link, frame: Frame, head: Any, bulk: bytes) -> None:
+        if frame.handle == FORWARD_MODULE:
+            self.modules.add(head['digest'], bulk)
+            return
+        call = ClientCall(self, link.name, frame.reply_to)
+        if frame.handle == ALLOCATE_ID:
+            call.reply(self.new_context_id())
+            return
+        try:
+            if frame.handle != CALL_SERVICE:
+                raise KeyError(frame.handle)
+            service, method, args = head
+            handler = getattr(self.services[service], 'do_' + method)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            call.fail('service', f'no such service: {head!r:.200}')
+            return
+        try:
+            handler(call, args, bulk)
+        except Exception as e:
+            self.log.error(f'{service}.{method}')
+            call.fail('internal', f'{type(e).__name__}: {e}')
+
+    def do_status(self, call: ClientCall, args: Any, bulk: bytes) -> None:
+        """What is there: for people and tests."""
+        call.reply({'pid': os.getpid(), 'clients': len(self.clients), 'pending': len(self.pending),
+                    'contexts': self.contexts.describe(), 'modules': self.modules.describe()})
+
+    def do_shutdown(self, call: ClientCall, args: Any, bulk: bytes) -> None:
+        call.reply()
+        self.loop.soon(self.loop.stop)
+
+    # contexts
+
+    def call(self, context: int, service: str, method: str, args: dict[str, Any],
+             on_done: Callable[[str, Any, bytes], None],
+             on_progress: Callable[[Any, bytes], None] | None = None, bulk: bytes = b'') -> None:
+        """Call a service of a context; on_done(kind, value, bulk) with kind 'ok', 'error' or 'dead'."""
+        target = self.router.link_of(context)
+        if target is None:
+            on_done('dead', f'context {context} is gone', b'')
+            return
+        handle = next(self._handles)
+        self.own[handle] = (context, OwnCall(on_done, on_progress))
+        self.children[target].link.send(
+            *frames(context, ROOT, CALL_SERVICE, handle, [service, method, args], bulk))
+
+    def on_frame(self, link: Link, frame: Frame) -> None:
+        """A frame from a child context."""
+        if link.state == 'booting':
+            if frame.handle != HELLO:
+                raise ProtocolError('a frame before the hello')
+            link.event('hello')
+            self.assemblers[link.name] = Assembler()
+            self.children[link.name].on_hello(unpack(frame.payload)[0])
+            return
+        link.event('frame')
+        decision, where = self.router.decide(frame, link.name)
+        if decision == DELIVER:
+            self._deliver(link, frame)
+        elif decision == UP and self._answers(frame):
+            if is_last(frame.payload):
+                del self.pending[frame.dst, frame.handle]
+            client = self.clients[frame.dst]
+            client.send(frame)
+            client.hold(link)
+        else:
+            if decision != REFUSE and frame.dst >= FIRST_CLIENT:
+                return  # an answer that came after its asker had gone
+            self.log.write(30, f'refused {frame!r} from {self.contexts.name_of(link.name)}: {where}')
+
+    def _answers(self, frame: Frame) -> bool:
+        return frame.dst in self.clients and self.pending.get((frame.dst, frame.handle)) == frame.src
+
+    def _deliver(self, link: Link, frame: Frame) -> None:
+        if frame.handle >= FIRST_DYNAMIC:
+            self._own_answer(link, frame)
+            return
+        message = self.assemblers[link.name].feed(frame)
+        if message is None:
+            return
+        head, _ = message
+        if frame.handle == ADD_ROUTE:
+            self.router.add(head['id'], link.name)
+        elif frame.handle == DEL_ROUTE:
+            self.router.remove(head['id'], link.name)
+            self.context_gone(head['id'], to_text(head.get('reason', '')))
+        elif frame.handle == GET_MODULE:
+            self.modules.send(link, frame.src, head)
+        elif frame.handle == FORWARD_LOG:
+            self.log.remote(self.contexts.name_of(frame.src), head)
+        else:
+            self.log.write(30, f'no use for {frame!r} from {self.contexts.name_of(link.name)}')
+
+    def _own_answer(self, link: Link, frame: Frame) -> None:
+        context, call = self.own.get(frame.handle, (None, None))
+        if call is None or context != frame.src:
+            return
+        if frame.reply_to == IS_DEAD:
+            del self.own[frame.handle]
+            call.on_done('dead', unpack(frame.payload)[0], b'')
+            return
+        message = self.assemblers[link.name].feed(frame)
+        if message is None:
+            return
+        (kind, value), bulk = message
+        if kind == 'progress':
+            if call.on_progress:
+                call.on_progress(value, bulk)
+            return
+        del self.own[frame.handle]
+        call.on_done(kind, value, bulk)
+
+    def add_route(self, context: int, link_name: int) -> None:
+        self.router.add(context, link_name)
+
+    def on_close(self, link: Link, reason: str) -> None:
+        """A child context's link is closed."""
+        self.assemblers.pop(link.name, None)
+        self.modules.forget(link.name)
+        child = self.children.pop(link.name, None)
+        gone = self.router.remove_link(link.name)
+        if child is None:
+            return
+
+        def tell(reason: str) -> None:
+            for context in gone:
+                self.context_gone(context, reason)
+        child.on_end(reason)
+        child.when_ended(tell)
+
+    def context_gone(self, context: int, reason: str) -> None:
+        """No answer will come from this context any more."""
+        text = f'{self.contexts.name_of(context)}: {reason}'
+        self.contexts.forget(context)
+        for (client, handle), callee in list(self.pending.items()):
+            if callee == context:
+                del self.pending[client, handle]
+                self.dead(client, handle, text)
+        for own, (callee, call) in list(self.own.items()):
+            if callee == context:
+                del self.own[own]
+                call.on_done('dead', text, b'')
+
+    # life
+
+    def run(self) -> None:
+        """Serve until loop.stop(), then end all contexts in order."""
+        self.loop.run()
+        self.listener.close()
+        for child in list(self.children.values()):
+            child.end()
+        deadline = self.loop.clock() + 3
+        timer = self.loop.later(3, lambda: None)
+        while self.contexts.processes and self.loop.clock() < deadline:
+            self.loop.step()
+        self.loop.cancel(timer)
+        for child in list(self.contexts.processes):
+            child.kill()
+
+
+def peer_uid(connection: socket.socket) -> int | None:
+    """The user at the other end of a Unix socket; None where the system does not tell."""
+    if hasattr(socket, 'SO_PEERCRED'):
+        data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize('3i'))
+        return int(struct.unpack('3i', data)[1])
+    return None
+

@@ -1,0 +1,241 @@
+"""The broker: the process of an account on a target that routes, caches code, and has others do the work.
+
+It has no threads, never runs foreign code, and never waits for anything but its event loop; so a broker that is silent
+is gone, whatever its runners are doing.
+"""
+
+import os
+
+from ..wire import states
+from ..wire.constants import (ADD_ROUTE, CALL_FUNCTION, CALL_SERVICE, CANCEL, DEL_ROUTE, FORWARD_LOG, FORWARD_MODULE,
+                              GET_MODULE, HELLO, IS_DEAD, LOAD_MODULE, ROOT, SHUTDOWN)
+from ..wire.errors import ProtocolError
+from ..wire.frames import Frame
+from ..wire.payloads import MORE, Assembler, frames, is_piece, pack, unpack
+from ..wire.py23 import to_text
+from ..wire.router import DEAD, DELIVER, DOWN, PARENT, REFUSE, UP, Router
+from .children import Reaper
+from .importer import Store
+from .link import Link
+from .runners import Runners
+from .services import SERVICES
+
+
+class Call(object):
+    """A request being served; answered once.  `done` tells whoever works on it that nobody waits any more."""
+
+    def __init__(self, broker, frame):
+        self.broker = broker
+        self.src, self.reply_to = frame.src, frame.reply_to
+        self.state = 'waiting'
+        self.on_cancel = None
+        broker.calls[(self.src, self.reply_to)] = self
+
+    def event(self, event):
+        """Note an event of the table CALL."""
+        self.state = states.step(states.CALL, self.state, event)
+        if self.state == 'done':
+            self.broker.calls.pop((self.src, self.reply_to), None)
+
+    def progress(self, head, bulk=b''):
+        """Send something that is not yet the answer."""
+        self._send([u'progress', head], bulk, MORE)
+
+    def reply(self, value=None, bulk=b''):
+        """Send the answer."""
+        self._send([u'ok', value], bulk)
+        self.event('answer')
+
+    def fail(self, kind, text):
+        """Send the news that the call failed."""
+        self._send([u'error', {u'kind': to_text(kind), u'text': to_text(text)}])
+        self.event('answer')
+
+    def cancel(self):
+        """Nobody waits for the answer any more."""
+        self.event('cancel')
+        if self.on_cancel:
+            self.on_cancel()
+
+    def _send(self, head, bulk=b'', flags=0):
+        if self.reply_to and self.state in ('waiting', 'running'):
+            self.broker.send(self.src, self.reply_to, head, bulk, flags)
+
+
+class Broker(object):
+    """Context `context_id`; `link_fds` (read, write) lead to the parent."""
+
+    def __init__(self, loop, context_id, link_fds, boot):
+        self.loop = loop
+        self.boot = boot
+        self.router = Router(context_id)
+        self.reaper = Reaper(loop)
+        self.store = Store()
+        self.assembler = Assembler()
+        self.calls = {}
+        self.children = {}
+        self.wanted = {}
+        self.runners = Runners(self)
+        self.services = dict((name, service(self)) for name, service in SERVICES.items())
+        self.parent = Link(loop, link_fds[0], link_fds[1], self.on_frame, self.on_close, PARENT)
+
+    @property
+    def id(self):
+        return self.router.me
+
+    # links
+
+    def send(self, dst, handle, head, bulk=b'', flags=0):
+        """Send a message up, or down where `dst` is a descendant."""
+        link = self.router.link_of(dst)
+        (self.children[link].link if link is not None else self.parent).send(
+            *frames(dst, self.id, handle, 0, head, bulk, flags))
+
+    def log(self, level, text):
+        """A record for the controller's log; `level` as in the logging module."""
+        self.send(ROOT, FORWARD_LOG, {u'level': level, u'name': u'mitogen.broker', u'text': to_text(text)})
+
+    def on_frame(self, link, frame):
+        if link.state == 'booting':
+            return self._on_hello(link, frame)
+        link.event('frame')
+        decision, where = self.router.decide(frame, link.name)
+        if decision == DELIVER:
+            self.deliver(link, frame)
+        elif decision == UP:
+            self.parent.send(frame)
+            self.parent.hold(link)
+        elif decision == DOWN:
+            target = self.children[where].link
+            target.send(frame)
+            target.hold(link)
+        elif decision == DEAD:
+            if frame.reply_to and frame.reply_to != IS_DEAD and not is_piece(frame.payload):
+                link.send(Frame(frame.src, self.id, frame.reply_to, IS_DEAD, pack(to_text(where))))
+        elif decision == REFUSE:
+            self.log(30, 'refused %r: %s' % (frame, where))
+
+    def _on_hello(self, link, frame):
+        if frame.handle != HELLO:
+            raise ProtocolError('a frame before the hello')
+        link.event('hello')
+        if link is not self.parent:
+            self.children[link.name].on_hello(unpack(frame.payload)[0])
+
+    def on_close(self, link, reason):
+        if link is self.parent:
+            self.shutdown()
+        else:
+            child = self.children.pop(link.name, None)
+            for gone in self.router.remove_link(link.name):
+                self.send(ROOT, DEL_ROUTE, {u'id': gone, u'reason': to_text(reason)})
+            if child:
+                child.on_end(reason)
+
+    # messages for this context
+
+    def deliver(self, link, frame):
+        if link is not self.parent:
+            return self._deliver_from_child(link, frame)
+        if frame.reply_to == IS_DEAD:
+            return
+        message = self.assembler.feed(frame)
+        if message is None:
+            return
+        head, bulk = message
+        if frame.handle in (FORWARD_MODULE, LOAD_MODULE):
+            self._on_code(head, bulk)
+        elif frame.handle == CALL_SERVICE:
+            self._on_service(frame, head, bulk)
+        elif frame.handle == CALL_FUNCTION:
+            self.run(Call(self, frame), CALL_FUNCTION, head)
+        elif frame.handle == CANCEL:
+            call = self.calls.get((frame.src, head))
+            if call and call.state in ('waiting', 'running'):
+                call.cancel()
+        elif frame.handle == SHUTDOWN:
+            self.shutdown()
+        else:
+            self.log(30, 'no use for %r' % frame)
+
+    def _deliver_from_child(self, link, frame):
+        head, _ = unpack(frame.payload)
+        if frame.handle == GET_MODULE:
+            self.get_code(head, lambda digest: link.send(
+                *frames(frame.src, self.id, LOAD_MODULE, 0, {u'digest': digest}, self.store.blobs[digest])))
+        else:
+            self.log(30, 'no use for %r' % frame)
+
+    def _on_service(self, frame, head, bulk):
+        call = Call(self, frame)
+        try:
+            service, method, args = head
+            handler = getattr(self.services[service], 'do_' + method)
+        except (ValueError, TypeError, KeyError, AttributeError):
+            call.fail('service', 'no such service: %.200r' % (head,))
+            return
+        try:
+            handler(call, args, bulk)
+        except (OSError, IOError) as e:
+            call.fail('os', '%s' % (e.strerror or e))
+        except Exception as e:
+            call.fail('internal', '%s: %s' % (type(e).__name__, e))
+
+    # code
+
+    def _on_code(self, head, blob):
+        digest = head[u'digest']
+        self.store.add(digest, blob)
+        for callback in self.wanted.pop(digest, ()):
+            callback(digest)
+
+    def get_code(self, digests, callback):
+        """callback(digest) for each, as soon as it is here; asks the parent for what is missing."""
+        missing = []
+        for digest in digests:
+            if digest in self.store.blobs:
+                callback(digest)
+            else:
+                if digest not in self.wanted:
+                    missing.append(digest)
+                self.wanted.setdefault(digest, []).append(callback)
+        if missing:
+            self.parent.send(*frames(self.parent_id, self.id, GET_MODULE, 0, missing))
+
+    @property
+    def parent_id(self):
+        return self.boot[u'parent']
+
+    def run(self, call, handle, head):
+        """Have a runner execute the call once all of its code is here."""
+        missing = self.store.missing(head[u'closure'])
+        if missing:
+            count = [len(missing)]
+
+            def arrived(digest):
+                count[0] -= 1
+                if not count[0] and call.state == 'waiting':
+                    self.run(call, handle, head)
+            self.get_code(missing, arrived)
+            return
+        self.runners.submit(call, handle, head)
+
+    # life
+
+    def add_route(self, context_id, link_name):
+        self.router.add(context_id, link_name)
+        self.send(ROOT, ADD_ROUTE, {u'id': context_id, u'parent': self.id})
+
+    def hello(self):
+        return self.services['contexts'].describe()
+
+    def shutdown(self):
+        """End everything below, then this process.  Children see the end of their link and do the same."""
+        for call in list(self.calls.values()):
+            if call.state != 'cancelled':
+                call.cancel()
+        for child in list(self.children.values()):
+            child.link.close('shutdown')
+        self.runners.shutdown()
+        self.parent.flush(self.loop.clock() + 1)
+        os._exit(0)

@@ -1,0 +1,174 @@
+"""A child context: a command started here whose Python becomes a broker of another account or interpreter."""
+
+import os
+
+from ..wire.constants import HELLO, READ_SIZE, SHUTDOWN
+from ..wire.errors import ProtocolError
+from ..wire.frames import Frame
+from ..wire.hello import check_hello, hello
+from ..wire.payloads import pack
+from ..wire.py23 import to_text
+from .children import exit_code, kill_group, open_tty, set_raw, spawn
+from .link import Link
+from .loop import close, pipe, read, set_nonblocking
+
+# What the first stage prints, before its version and a newline.  It must not stand in the command line itself, which
+# shells and terminals may echo.
+MARK = b'MITO' + b'SIS:'
+# Output of a login or an escalation before the first stage runs: banners, lectures.
+MAX_NOISE = 1 << 16
+
+
+def find_mark(noise):
+    """(noise before the mark, version text, bytes after it), or None while it is not complete."""
+    at = noise.find(MARK)
+    end = noise.find(b'\n', at)
+    if at < 0 or end < 0:
+        return None
+    return noise[:at], noise[at + len(MARK):end].decode('ascii', 'replace').strip(), noise[end + 1:]
+
+
+def refusal(version):
+    """Why a first stage of this Python (text like '2.6') can't go on, or None."""
+    try:
+        found = tuple(int(part) for part in version.split('.'))
+    except ValueError:
+        return 'its Python gives no version: %r' % version[:40]
+    if found < (2, 7) or (3,) <= found < (3, 6):
+        return 'its Python is %s; 2.7 or at least 3.6 is needed' % version
+    return None
+
+
+class Child(object):
+    """Before its hello: a process with a conversation on its stdout and stderr.  After: a link."""
+
+    def __init__(self, broker, call, args):
+        self.broker, self.loop = broker, broker.loop
+        self.call, self.id = call, args[u'id']
+        self.link = None
+        self.noise = b''
+        self.reason = None
+        tty = bool(args.get(u'tty'))
+        (self.err, err) = pipe()
+        if tty:
+            self.wfd, slave = open_tty()
+            set_raw(slave)
+            self.rfd, ends = self.wfd, (slave, slave, err)
+        else:
+            (self.rfd, out), (into, self.wfd) = pipe(), pipe()
+            ends = (into, out, err)
+        try:
+            self.pid = self.start(args, ends, tty)
+        finally:
+            close(*set(ends))
+        for fd in (self.rfd, self.err):
+            set_nonblocking(fd)
+        self.loop.watch(self.rfd, self._on_out)
+        self.loop.watch(self.err, self._on_err)
+        self.timer = self.loop.later(args[u'timeout'], lambda: self.abort('timeout'))
+        broker.reaper.watch(self.pid, self._on_exit)
+        call.event('start')
+        call.on_cancel = lambda: self.abort('nobody waits for it any more')
+
+    def start(self, args, ends, tty):
+        """Start the process; returns its pid."""
+        return spawn(args[u'argv'], *ends, cwd=args.get(u'cwd'), tty=tty)
+
+    @property
+    def fds(self):
+        return set(fd for fd in (self.rfd, self.wfd, self.err) if fd is not None)
+
+    def write(self, data):
+        """Answer a prompt."""
+        if self.link is None and self.wfd is not None:
+            os.write(self.wfd, data)
+
+    def _on_out(self):
+        data = read(self.rfd, READ_SIZE)
+        if data == b'':
+            self.loop.watch(self.rfd)
+        elif data:
+            self.noise += data
+            found = find_mark(self.noise)
+            if found:
+                self._boot(*found)
+            elif len(self.noise) > MAX_NOISE:
+                self.abort('it printed %d bytes and never became ready' % len(self.noise))
+            else:
+                self.call.progress({u'stream': 1}, data)
+
+    def _on_err(self):
+        data = read(self.err, READ_SIZE)
+        if data == b'':
+            self.loop.watch(self.err)
+        elif data:
+            self.heard(data)
+
+    def heard(self, data):
+        """Something on stderr."""
+        if self.link is None and self.call:
+            self.call.progress({u'stream': 2}, data)
+
+    def _boot(self, noise, version, rest):
+        reason = refusal(version)
+        if reason:
+            return self.abort(reason)
+        self.loop.watch(self.rfd)
+        rfd, wfd, self.rfd, self.wfd = self.rfd, self.wfd, None, None
+        broker = self.broker
+        self.link = Link(self.loop, rfd, wfd, broker.on_frame, broker.on_close, self.id)
+        boot = broker.boot[u'code']
+        self.link._put(('%08d' % len(boot)).encode('ascii') + boot)
+        self.link.send(Frame(self.id, broker.id, HELLO, 0, pack(hello(broker.id, os.getpid(), child=self.id))))
+        self.link.feed(rest)
+
+    def on_hello(self, head):
+        head = check_hello(head)
+        if head[u'id'] != self.id:
+            raise ProtocolError('context %d says that it is %d' % (self.id, head[u'id']))
+        self.loop.cancel(self.timer)
+        self.broker.add_route(self.id, self.id)
+        self.call.reply(head)
+        self.call = None
+
+    def _on_exit(self, status):
+        self.pid = None
+        if self.link is None:
+            self._on_out()
+            if self.link is None:
+                self._on_err()
+                self.call.progress({u'rc': exit_code(status)})
+                self._end(u'exit', 'exit code %d' % exit_code(status))
+
+    def on_end(self, reason):
+        """The link is closed."""
+        if self.pid:
+            pid = self.pid
+            # It sees the end of its stdin; what is deaf to that is killed.
+            self.loop.later(2, lambda: self.pid and kill_group(pid))
+        close(*self.fds)
+        self.rfd = self.wfd = self.err = None
+        if self.call:
+            call, self.call = self.call, None
+            call.fail(u'boot', to_text(self.reason or reason))
+
+    def abort(self, reason):
+        """Give up: kill it."""
+        self.reason = reason
+        if self.pid:
+            kill_group(self.pid)
+        if self.link:
+            self.link.close(reason)
+        else:
+            self._end(u'timeout' if reason == 'timeout' else u'boot', reason)
+
+    def _end(self, kind, reason):
+        self.loop.cancel(self.timer)
+        self.broker.children.pop(self.id, None)
+        for fd in self.fds:
+            self.loop.watch(fd)
+        close(*self.fds)
+        self.rfd = self.wfd = self.err = None
+        if self.call:
+            call, self.call = self.call, None
+            call.fail(kind, reason)

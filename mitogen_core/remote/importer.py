@@ -1,0 +1,169 @@
+"""Import from forwarded code: a closure maps file paths to digests, the store holds what each digest stands for."""
+
+import sys
+import types
+import zlib
+
+from ..wire.py23 import PY2, to_native
+
+
+class Store(object):
+    """Files by digest, deflated as in a zip file, and the code objects that were compiled from them."""
+
+    def __init__(self):
+        self.blobs = {}
+        self.codes = {}
+        self.closures = {}
+
+    def add(self, digest, blob):
+        self.blobs[digest] = blob
+
+    def files(self, closure):
+        """The files of a closure, {path: digest}.  A closure is itself a stored file: lines of digest, space, path."""
+        if closure not in self.closures:
+            lines = self.source(closure).decode('utf-8').splitlines()
+            self.closures[closure] = dict(reversed(line.split(' ', 1)) for line in lines)
+        return self.closures[closure]
+
+    def missing(self, closure):
+        """Digests of what is not here and the closure needs."""
+        if closure not in self.blobs:
+            return [closure]
+        return sorted(set(self.files(closure).values()) - set(self.blobs))
+
+    def source(self, digest):
+        return zlib.decompress(self.blobs[digest], -15)
+
+    def code(self, digest, path):
+        """The code object of a file; `path` is what its tracebacks name."""
+        if digest not in self.codes:
+            source = self.source(digest)
+            if not PY2:
+                # As the import system does it: the coding line, a byte order mark, any newline.
+                import importlib.util
+                source = importlib.util.decode_source(source)
+            self.codes[digest] = compile(source, to_native(path), 'exec', 0, 1)
+        return self.codes[digest]
+
+
+class Finder(object):
+    """Finder and loader of sys.meta_path for one closure.
+
+    `files` maps paths such as 'ansible/module_utils/basic.py' to digests; `root` is the path that the files seem to
+    lie under (AnsiballZ's zip file).
+    """
+
+    def __init__(self, store, files, root):
+        self.store, self.files, self.root = store, files, root
+        self.packages = set()
+        for path in files:
+            while '/' in path:
+                path = path.rpartition('/')[0]
+                self.packages.add(path)
+
+    def locate(self, name):
+        """(path or None, is it a package) for a module; None where it is not in the closure."""
+        base = name.replace('.', '/')
+        for path, package in ((base + '/__init__.py', True), (base + '.py', False)):
+            if path in self.files:
+                return path, package
+        return (None, True) if base in self.packages else None
+
+    # Python 3
+
+    def find_spec(self, name, path=None, target=None):
+        found = self.locate(name)
+        if not found:
+            return None
+        from importlib.machinery import ModuleSpec
+        spec = ModuleSpec(name, self, origin=self.get_filename(name), is_package=found[1])
+        if found[1]:
+            spec.submodule_search_locations = [self.root + '/' + name.replace('.', '/')]
+        spec.has_location = True
+        return spec
+
+    def create_module(self, spec):
+        return None
+
+    def exec_module(self, module):
+        exec(self.get_code(module.__name__), module.__dict__)
+
+    # Python 2
+
+    def find_module(self, name, path=None):
+        return self if PY2 and self.locate(name) else None
+
+    def load_module(self, name):
+        if name in sys.modules:
+            return sys.modules[name]
+        module = sys.modules[name] = types.ModuleType(to_native(name))
+        module.__loader__, module.__file__ = self, to_native(self.get_filename(name))
+        module.__package__ = name if self.is_package(name) else name.rpartition('.')[0]
+        if self.is_package(name):
+            module.__path__ = [to_native(self.root + '/' + name.replace('.', '/'))]
+        try:
+            exec(self.get_code(name), module.__dict__)
+        except BaseException:
+            del sys.modules[name]
+            raise
+        return sys.modules[name]
+
+    # both: PEP 302's optional part, which runpy, inspect, linecache and pkgutil use
+
+    def _path(self, name):
+        found = self.locate(name)
+        if not found:
+            raise ImportError('no module named %s in this closure' % name)
+        return found
+
+    def is_package(self, name):
+        return self._path(name)[1]
+
+    def get_filename(self, name):
+        path = self._path(name)[0] or name.replace('.', '/') + '/__init__.py'
+        return self.root + '/' + path
+
+    def get_code(self, name):
+        path = self._path(name)[0]
+        if path is None:
+            return compile('', to_native(self.get_filename(name)), 'exec')
+        return self.store.code(self.files[path], self.get_filename(name))
+
+    def get_source(self, name):
+        path = self._path(name)[0]
+        source = self.store.source(self.files[path]) if path else b''
+        return source if PY2 else source.decode('utf-8', 'replace')
+
+    def get_data(self, path):
+        name = path[len(self.root) + 1:] if path.startswith(self.root + '/') else path
+        if name not in self.files:
+            raise IOError(2, 'No such file in this closure', path)
+        return self.store.source(self.files[name])
+
+
+def forget(files):
+    """Drop the modules of earlier closures that `files` (path -> digest) does not have in the very same form."""
+    stale = []
+    for name, module in list(sys.modules.items()):
+        finder = getattr(module, '__loader__', None)
+        if not isinstance(finder, Finder):
+            continue
+        found = finder.locate(name)
+        path = found and found[0]
+        if path and files.get(path) != finder.files[path]:
+            stale.append(name)
+            if path in files:
+                # Another file under a known name: whoever imported the old one must go too.
+                return drop(n for n, m in list(sys.modules.items()) if isinstance(getattr(m, '__loader__', None), Finder))
+    return drop(stale)
+
+
+def drop(names):
+    """Remove modules from sys.modules and from their packages; returns how many."""
+    names = list(names)
+    for name in names:
+        sys.modules.pop(name, None)
+        parent, _, leaf = name.rpartition('.')
+        if parent in sys.modules and hasattr(sys.modules[parent], leaf):
+            delattr(sys.modules[parent], leaf)
+    return len(names)

@@ -1,0 +1,185 @@
+"""Proof that a module which ran inside a persistent interpreter left nothing behind.
+
+A Snapshot is taken before the run.  After it, restore() puts back what can be put back and returns the list of what
+can't: threads, children, another account, ...  An interpreter with anything in that list is replaced.
+"""
+
+import atexit
+import errno
+import os
+import signal
+import sys
+
+from .importer import Finder, drop
+from .loop import close
+
+CONTAINERS = (list, dict, set)
+LIMITS = ('RLIMIT_NOFILE', 'RLIMIT_CORE', 'RLIMIT_CPU', 'RLIMIT_FSIZE', 'RLIMIT_DATA', 'RLIMIT_STACK', 'RLIMIT_AS')
+
+
+def open_fds():
+    for folder in ('/proc/self/fd', '/dev/fd'):
+        try:
+            found = set(int(name) for name in os.listdir(folder))
+        except (OSError, ValueError):
+            continue
+        return set(fd for fd in found if _is_open(fd))
+    return set(fd for fd in range(256) if _is_open(fd))
+
+
+def _is_open(fd):
+    try:
+        os.fstat(fd)
+        return True
+    except OSError:
+        return False
+
+
+def _handlers():
+    found = {}
+    for signum in range(1, signal.NSIG):
+        try:
+            found[signum] = signal.getsignal(signum)
+        except (ValueError, OSError):
+            pass
+    return found
+
+
+def _limits():
+    import resource
+    names = [getattr(resource, name) for name in LIMITS if hasattr(resource, name)]
+    return dict((name, resource.getrlimit(name)) for name in names)
+
+
+def _ids():
+    return os.getuid(), os.geteuid(), os.getgid(), os.getegid(), tuple(os.getgroups())
+
+
+def _umask():
+    mask = os.umask(0o22)
+    os.umask(mask)
+    return mask
+
+
+def _atexit_count():
+    counter = getattr(atexit, '_ncallbacks', None)
+    return counter() if counter else len(getattr(atexit, '_exithandlers', ()))
+
+
+def _threads():
+    threading = sys.modules.get('threading')
+    return len(threading.enumerate()) if threading else 1
+
+
+def _locale():
+    module = sys.modules.get('locale')
+    return module.setlocale(module.LC_ALL) if module else None
+
+
+def _has_children():
+    try:
+        os.waitpid(-1, os.WNOHANG)
+    except OSError as e:
+        return e.errno != errno.ECHILD
+    return True
+
+
+def _namespaces():
+    """The namespaces of forwarded modules and of their classes."""
+    for name, module in list(sys.modules.items()):
+        if isinstance(getattr(module, '__loader__', None), Finder):
+            yield module, vars(module)
+            for value in list(vars(module).values()):
+                if isinstance(value, type) and getattr(value, '__module__', None) == name:
+                    yield value, dict(vars(value))
+
+
+def _refill(value, content):
+    if isinstance(value, list):
+        value[:] = content
+    else:
+        value.clear()
+        value.update(content)
+
+
+class Snapshot(object):
+    """What an interpreter looks like now."""
+
+    def __init__(self):
+        self.cwd = os.getcwd()
+        self.umask = _umask()
+        self.environ = dict(os.environ)
+        self.ids = _ids()
+        self.handlers = _handlers()
+        self.limits = _limits()
+        self.locale = _locale()
+        self.fds = open_fds()
+        self.atexit = _atexit_count()
+        self.path, self.meta_path, self.argv = sys.path[:], sys.meta_path[:], sys.argv[:]
+        self.modules = set(sys.modules)
+        warnings = sys.modules.get('warnings')
+        self.filters = warnings.filters[:] if warnings else None
+        self.globals = []
+        for owner, names in _namespaces():
+            contents = [(v, v.copy() if not isinstance(v, list) else v[:]) for v in names.values()
+                        if isinstance(v, CONTAINERS)]
+            self.globals.append((owner, dict(names), contents))
+
+    def restore(self):
+        """What is left of the run and can't be removed: a list of words, empty for a clean interpreter."""
+        left = []
+        for word, clean in (('ids', _ids() == self.ids), ('threads', _threads() == 1),
+                            ('children', not _has_children()), ('atexit', _atexit_count() <= self.atexit),
+                            ('locale', self.locale in (None, _locale()))):
+            if not clean:
+                left.append(word)
+        close(*(open_fds() - self.fds))
+        if self.fds - open_fds():
+            left.append('closed descriptors')
+        try:
+            os.chdir(self.cwd)
+        except OSError:
+            left.append('cwd')
+        os.umask(self.umask)
+        if dict(os.environ) != self.environ:
+            os.environ.clear()
+            os.environ.update(self.environ)
+        self._restore_signals(left)
+        self._restore_limits(left)
+        self._restore_python()
+        return left
+
+    def _restore_signals(self, left):
+        if hasattr(signal, 'setitimer'):
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        for signum, handler in _handlers().items():
+            if handler is not self.handlers.get(signum):
+                try:
+                    signal.signal(signum, self.handlers[signum])
+                except (TypeError, ValueError, OSError):
+                    left.append('signal %d' % signum)
+
+    def _restore_limits(self, left):
+        import resource
+        for name, limit in _limits().items():
+            if limit != self.limits[name]:
+                try:
+                    resource.setrlimit(name, self.limits[name])
+                except (ValueError, OSError):
+                    left.append('rlimit')
+
+    def _restore_python(self):
+        sys.path[:], sys.meta_path[:], sys.argv[:] = self.path, self.meta_path, self.argv
+        if self.filters is not None:
+            sys.modules['warnings'].filters[:] = self.filters
+        drop(name for name, module in list(sys.modules.items())
+             if name not in self.modules and isinstance(getattr(module, '__loader__', None), Finder))
+        for owner, names, contents in self.globals:
+            for name in set(vars(owner)) - set(names):
+                delattr(owner, name)
+            for name, value in names.items():
+                if vars(owner).get(name) is not value and name not in ('__dict__', '__weakref__'):
+                    setattr(owner, name, value)
+            for value, content in contents:
+                if value != content:
+                    _refill(value, content)

@@ -1,0 +1,144 @@
+"""A link: frames to and from one neighbour over two file descriptors."""
+
+import errno
+import os
+from collections import deque
+
+from ..wire.constants import HIGH_WATER, READ_SIZE
+from ..wire.errors import ProtocolError
+from ..wire.frames import FrameDecoder
+from ..wire.states import LINK, step
+from .loop import OUT, close, read, set_cloexec, set_nonblocking, wait_ready
+
+
+class Link(object):
+    """Non-blocking; reports frames by on_frame(link, frame) and its end, once, by on_close(link, reason)."""
+
+    def __init__(self, loop, rfd, wfd, on_frame, on_close, name=''):
+        self.loop = loop
+        self.rfd, self.wfd = rfd, wfd
+        self.on_frame, self.on_close = on_frame, on_close
+        self.name = name
+        self.state = 'booting'
+        self.queued = 0
+        self.sent = self.received = 0
+        self._out = deque()
+        self._decoder = FrameDecoder()
+        self._waiting = []
+        self._paused = 0
+        for fd in (rfd, wfd):
+            set_nonblocking(fd)
+            set_cloexec(fd)
+        self._watch()
+
+    def _watch(self):
+        on_read = None if self._paused else self._readable
+        on_write = self._writable if self._out else None
+        if self.rfd == self.wfd:
+            self.loop.watch(self.rfd, on_read, on_write)
+        else:
+            self.loop.watch(self.rfd, on_read)
+            self.loop.watch(self.wfd, None, on_write)
+
+    def event(self, event):
+        """Note an event of the table LINK."""
+        self.state = step(LINK, self.state, event)
+
+    def send(self, *frames):
+        """Queue frames, and write what can be written at once."""
+        if self.state == 'closed':
+            return
+        for frame in frames:
+            self._put(frame.header())
+            self._put(frame.payload)
+        self._writable()
+
+    def _put(self, data):
+        if len(data):
+            # Small pieces are joined: one write(2) for many frames.
+            if self._out and len(self._out[-1]) + len(data) < 16384 and self._out[-1].__class__ is bytes:
+                self._out[-1] += bytes(data)
+            else:
+                self._out.append(data)
+            self.queued += len(data)
+
+    def _writable(self):
+        if self.state == 'closed':
+            return
+        try:
+            while self._out:
+                data = self._out[0]
+                count = os.write(self.wfd, data)
+                self.queued -= count
+                self.sent += count
+                if count < len(data):
+                    self._out[0] = memoryview(data)[count:]
+                else:
+                    self._out.popleft()
+        except OSError as e:
+            if e.errno not in (errno.EAGAIN, errno.EINTR):
+                self.close('write: %s' % os.strerror(e.errno))
+                return
+        if self._waiting and self.queued < HIGH_WATER:
+            waiting, self._waiting = self._waiting, []
+            for other in waiting:
+                other.resume()
+        self._watch()
+
+    def hold(self, other):
+        """Let `other` not read until this link has room again."""
+        if self.queued > HIGH_WATER and other not in self._waiting and other is not self:
+            self._waiting.append(other)
+            other.pause()
+
+    def pause(self):
+        self._paused += 1
+        self._watch()
+
+    def resume(self):
+        self._paused -= 1
+        if self.state != 'closed':
+            self._watch()
+
+    def _readable(self):
+        data = read(self.rfd, READ_SIZE)
+        if data is None:
+            return
+        if not data:
+            self.close('end of stream')
+            return
+        self.feed(data)
+
+    def feed(self, data):
+        """Take bytes that were read from this link."""
+        self.received += len(data)
+        try:
+            for frame in self._decoder.feed(data):
+                if self.state == 'closed':
+                    return
+                self.on_frame(self, frame)
+        except ProtocolError as e:
+            self.close('protocol error: %s' % e)
+
+    def close(self, reason):
+        """End the link.  What was queued and can't be written at once is dropped."""
+        if self.state == 'closed':
+            return
+        self.state = 'closed'
+        self.loop.watch(self.rfd)
+        self.loop.watch(self.wfd)
+        close(*set((self.rfd, self.wfd)))
+        self._out.clear()
+        self.queued = 0
+        for other in self._waiting:
+            other.resume()
+        self._waiting = []
+        self.on_close(self, reason)
+
+    def flush(self, deadline):
+        """Write what is queued, waiting at most until clock() == deadline.  For orderly ends only."""
+        while self._out and self.state != 'closed':
+            left = deadline - self.loop.clock()
+            if left <= 0 or not wait_ready(self.wfd, OUT, left):
+                return
+            self._writable()

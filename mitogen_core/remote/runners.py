@@ -1,0 +1,126 @@
+"""The broker's side of its runners: a pool that grows on demand and that no call waits for while it may grow."""
+
+from ..wire.constants import CANCEL, FORWARD_LOG, LOAD_MODULE, ROOT, SHUTDOWN
+from ..wire.frames import Frame
+from ..wire.payloads import Assembler, frames, pack, unpack
+from .children import kill_group
+from .link import Link
+from .loop import close
+from .runner import start
+
+# Runners of one account.  Stock Ansible would start as many modules at once as it has forks.
+MAX_RUNNERS = 64
+
+
+class Runner(object):
+    """One runner process as the broker sees it."""
+
+    def __init__(self, pool):
+        self.pool = pool
+        self.broker = pool.broker
+        self.known = set()
+        self.call = None
+        self.executor = None
+        self.assembler = Assembler()
+        self.pid, fd = start(self.broker.loop, pool.forget)
+        self.link = Link(self.broker.loop, fd, fd, self._on_frame, self._on_close, self.pid)
+        self.link.event('hello')
+        self.broker.reaper.watch(self.pid, lambda status: None)
+
+    def submit(self, call, handle, head):
+        call.event('start')
+        call.on_cancel = self._cancel
+        self.call = call
+        store = self.broker.store
+        digests = set([head[u'closure']]) | set(store.files(head[u'closure']).values())
+        for digest in digests - self.known:
+            self.link.send(*frames(0, 0, LOAD_MODULE, 0, {u'digest': digest}, store.blobs[digest]))
+        self.known |= digests
+        self.link.send(Frame(0, 0, handle, 0, pack(head)))
+
+    def _cancel(self):
+        self.link.send(Frame(0, 0, CANCEL, 0, pack(None)))
+
+    def _on_frame(self, link, frame):
+        if frame.handle == FORWARD_LOG:
+            self.broker.send(ROOT, FORWARD_LOG, unpack(frame.payload)[0])
+            return
+        message = self.assembler.feed(frame)
+        if message is None:
+            return
+        head, output = message
+        if u'pid' in head:
+            self.executor = head[u'pid']
+            return
+        call, self.call, self.executor = self.call, None, None
+        if call:
+            if u'error' in head:
+                call.fail(head[u'error'][0], head[u'error'][1])
+            else:
+                call.reply(head, output)
+        self.pool.idle(self)
+
+    def _on_close(self, link, reason):
+        if self.executor:
+            kill_group(self.executor)
+        if self.call:
+            call, self.call = self.call, None
+            call.fail('died', 'the runner (pid %d) died during the call' % self.pid)
+        self.pool.gone(self)
+
+    def end(self):
+        """End it now; what it is executing is killed, what earlier calls left running is not."""
+        if self.executor:
+            kill_group(self.executor)
+        self.link.send(Frame(0, 0, SHUTDOWN, 0, pack(None)))
+        self.link.close('shutdown')
+
+
+class Runners(object):
+    def __init__(self, broker):
+        self.broker = broker
+        self.all = []
+        self.free = []
+        self.queue = []
+
+    def submit(self, call, handle, head):
+        """Run the call in an idle runner, in a new one, or, at the limit, when one becomes idle."""
+        if not self.free and len(self.all) < MAX_RUNNERS:
+            runner = Runner(self)
+            self.all.append(runner)
+            self.free.append(runner)
+        if self.free:
+            self.free.pop().submit(call, handle, head)
+        else:
+            self.queue.append((call, handle, head))
+
+    def idle(self, runner):
+        self.free.append(runner)
+        while self.queue and self.free:
+            call, handle, head = self.queue.pop(0)
+            if call.state == 'waiting':
+                self.free.pop().submit(call, handle, head)
+
+    def gone(self, runner):
+        for group in (self.all, self.free):
+            if runner in group:
+                group.remove(runner)
+
+    def shutdown(self):
+        for runner in list(self.all):
+            runner.end()
+
+    def forget(self):
+        """In a forked runner: nothing of the broker's may stay open."""
+        broker = self.broker
+        fds = set((broker.parent.rfd, broker.parent.wfd))
+        for link in [r.link for r in self.all] + [c.link for c in broker.children.values() if c.link]:
+            fds.update((link.rfd, link.wfd))
+        for child in broker.children.values():
+            fds.update(child.fds)
+        for command in broker.services['processes'].running:
+            fds.update(command.fds())
+        broker.reaper.forget()
+        broker.loop.forget()
+        close(*fds)
+
