@@ -53,7 +53,7 @@ class Client:
     def start(self, dst: int, service: str, method: str, args: dict[str, Any], bulk: bytes = b'') -> int:
         """Send a request; returns the handle of its answer."""
         self._handle += 1
-        self._send(frames(dst, 0, CALL_SERVICE, self._handle, [service, method, args], bulk))
+        self._send(frames(dst, 0, CALL_SERVICE, self._handle, [service, method, plain(args)], bulk))
         return self._handle
 
     def wait(self, handle: int, what: str, timeout: float | None = None,
@@ -141,6 +141,17 @@ class Client:
             end = end or len(chunk) < CHUNK
             if chunk:
                 yield chunk
+
+
+def plain(value: Any) -> Any:
+    """`value` with subclasses of str, dict and list made plain: callers' tagged text is just text to us."""
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value
 
 
 def connect(path: str) -> socket.socket:

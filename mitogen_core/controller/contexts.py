@@ -215,7 +215,8 @@ class Contexts:
         self.mux.log.write(30, f'{slot.name}: {kind}: {text}')
         waiting, slot.waiting = slot.waiting, []
         for walk in waiting:
-            walk.call.fail(kind, f'{slot.name}: {text}', rc=slot.rc, out=slot.out, err=slot.err)
+            walk.call.fail(kind, text if kind == 'password' else f'{slot.name}: {text}',
+                           hop=len(slot.path) - 1, rc=slot.rc, out=slot.out, err=slot.err)
 
     def forget(self, context: int) -> None:
         """A context that was ready, or was about to be, is gone."""

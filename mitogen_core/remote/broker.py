@@ -124,6 +124,8 @@ class Broker(object):
 
     def on_close(self, link, reason):
         if link is self.parent:
+            if reason != 'end of stream':
+                os.write(2, ('mitosis broker: %s\n' % reason).encode('ascii', 'replace'))
             self.shutdown()
         else:
             child = self.children.pop(link.name, None)

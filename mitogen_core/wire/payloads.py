@@ -43,14 +43,14 @@ class _Unpickler(pickle.Unpickler if PY2 else pickle._Unpickler):
 
 def check(value, depth=MAX_DEPTH):
     """Raises ProtocolError where `value` is no message."""
-    if isinstance(value, SCALARS):
+    if type(value) in SCALARS:
         return
     if depth and type(value) in (list, tuple):
         for item in value:
             check(item, depth - 1)
     elif depth and type(value) is dict:
         for key, item in value.items():
-            if not isinstance(key, SCALARS):
+            if type(key) not in SCALARS:
                 raise ProtocolError('a message has a key of type %s' % type(key).__name__)
             check(item, depth - 1)
     else:

@@ -1,0 +1,102 @@
+"""Escalation by the real become plugin: its command around our bootstrap, its eyes on what the command says."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure
+from ansible.utils.display import Display
+
+from ...mitogen_core.controller.client import Client
+from ...mitogen_core.wire.constants import ROOT
+from ...mitogen_core.wire.errors import CallError
+
+display = Display()
+
+
+class Conversation:
+    """One attempt to become somebody.  Called with each piece of output, it answers prompts and notices refusals."""
+
+    def __init__(self, connection: Any, client: Client, become: Any) -> None:
+        self._connection, self._client, self._become = connection, client, become
+        self._saved = dict(vars(become))
+        self._rest = {1: b'', 2: b''}
+        self._sent = self._escalated = False
+        self._token = 0
+        self._timeout = 2 + int(connection.get_option('timeout')) if connection.transport == 'ssh' else 12
+
+    @staticmethod
+    def key_of(become: Any, shell: Any) -> str:
+        """Equal for equal escalations, password included."""
+        saved = dict(vars(become))
+        become._mitosis_notes = None
+        try:
+            command = become.build_become_command('true', shell).replace(become._id, '')
+        finally:
+            vars(become).clear()
+            vars(become).update(saved)
+        text = '\0'.join((become.name, command, str(become.get_option('become_pass') or '')))
+        return f'{become.name} ' + hashlib.blake2b(text.encode('utf-8', 'surrogateescape'), digest_size=16).hexdigest()
+
+    def spec(self, boot: str, timeout: int) -> dict[str, Any]:
+        """What the login context has to run."""
+        self._become._mitosis_notes = None
+        command = self._become.build_become_command(boot, self._connection._shell)
+        executable = self._connection._play_context.executable or '/bin/sh'
+        user = self._become.get_option('become_user') or 'root'
+        return {'name': f'{self._become.name} to {user}', 'argv': [*shlex.split(executable), '-c', command],
+                'timeout': max(self._timeout, timeout), 'cwd': self._connection._cwd(),
+                'tty': bool(self._become.require_tty)}
+
+    def restore(self) -> None:
+        """Leave the plugin as it was: the stock way may need it."""
+        vars(self._become).clear()
+        vars(self._become).update(self._saved)
+
+    def __call__(self, head: dict[str, Any], data: bytes) -> None:
+        """on_progress of the request for the context."""
+        stream = head.get('stream')
+        if stream not in self._rest or 'token' not in head:
+            return
+        self._token = head['token']
+        lines = (self._rest[stream] + data).splitlines(True)
+        for line in lines:
+            self._line(line)
+        self._rest[stream] = lines[-1] if lines and not lines[-1].endswith(b'\n') and not self._prompted(lines[-1]) \
+            else b''
+
+    def _prompted(self, line: bytes) -> bool:
+        return bool(self._become.expect_prompt() and self._become.check_password_prompt(line))
+
+    def _line(self, line: bytes) -> None:
+        become = self._become
+        if self._escalated:
+            return
+        if self._prompted(line):
+            if self._sent:
+                self._abort(f'Incorrect {become.name} password')
+                return
+            self._sent = True
+            password = become.get_option('become_pass', playcontext=self._connection._play_context)
+            self._client.start(ROOT, 'contexts', 'input', {'token': self._token},
+                               str(password).encode('utf-8', 'surrogateescape') + b'\n')
+        elif become.success and become.check_success(line):
+            self._escalated = True
+            display.vvv('Escalation succeeded', host=self._connection._play_context.remote_addr)
+        elif become.check_incorrect_password(line):
+            self._abort(f'Incorrect {become.name} password')
+        elif become.check_missing_password(line):
+            self._abort(f'Missing {become.name} password')
+
+    def _abort(self, text: str) -> None:
+        self._escalated = True
+        self._client.start(ROOT, 'contexts', 'abort', {'token': self._token, 'kind': 'password', 'text': text})
+
+    def failed(self, error: CallError) -> None:
+        """Raise what stock would raise."""
+        more: dict[str, Any] = getattr(error, 'more', {})
+        if error.kind == 'timeout' and more.get('hop') and not self._escalated:
+            out = (more.get('out') or b'').decode('utf-8', 'replace')
+            raise AnsibleConnectionFailure(f'Timeout ({self._timeout}s) waiting for privilege escalation prompt: {out}')

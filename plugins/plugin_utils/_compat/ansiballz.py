@@ -1,0 +1,140 @@
+"""Takes apart what ansible-core's module builder made: the wrapper around a zip file of the module and what it imports.
+
+2.16-2.18: `module_common.ANSIBALLZ_TEMPLATE`, filled in by %-formatting.
+2.19-2.21: `_internal/_ansiballz/_wrapper.py`, and at its end a call with one argument a line.
+
+A wrapper with anything unusual in it (coverage, a debugger, a line that we don't know) gives None: it then runs as the
+text that it is.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import hashlib
+import io
+import json
+import re
+import struct
+import zipfile
+import zlib
+from dataclasses import dataclass
+
+WRAPPER = b'_ANSIBALLZ_WRAPPER = True'
+HEAD = 4096
+
+_DATE = re.compile(rb'datetime\.datetime\((\d+), (\d+), (\d+), (\d+), (\d+)(?:, (\d+))?(?:, (\d+))?, '
+                   rb'tzinfo=datetime\.timezone\.utc\)$')
+_FIELDS_2 = [b'ansible_module', b'module_fqn', b'profile', b'date_time', b'rlimit_nofile', b'params', b'extensions']
+_RLIMIT_1 = re.compile(rb'^ *requested_soft = min\(existing_hard, (\d+)\)$', re.M)
+_LINES_1 = {
+    'date_time': re.compile(rb'^ *zinfo\.date_time = (\(\d+(?:, \d+){5}\))$', re.M),
+    'fqn': re.compile(rb"^ *runpy\.run_module\(mod_name='([\w.]+)', init_globals=dict\(", re.M),
+    'name': re.compile(rb"^ *temp_path = tempfile\.mkdtemp\(prefix='ansible_' \+ '([\w.]+)' \+ '_payload_'\)$", re.M),
+}
+
+
+@dataclass
+class Payload:
+    """One module run.  `zip_data` is base64; `layout` says how the module is entered (1: basic and runpy, 2: _loader)."""
+
+    layout: int
+    name: str
+    fqn: str
+    params: str
+    profile: str
+    date_time: tuple[int, ...]
+    rlimit_nofile: int
+    zip_data: bytes
+
+    @property
+    def key(self) -> str:
+        """Names the zip file within this run of Ansible."""
+        return hashlib.blake2b(self.zip_data, digest_size=16).hexdigest()
+
+
+def parse(data: bytes) -> Payload | None:
+    """The payload that `data` is, or None."""
+    if WRAPPER not in data[:HEAD]:
+        return None
+    try:
+        return _parse_2(data) if b'\nzip_data=' in data else _parse_1(data)
+    except (ValueError, SyntaxError, KeyError, AttributeError, IndexError):
+        return None
+
+
+def _parse_2(data: bytes) -> Payload | None:
+    zip_at = data.rindex(b"\nzip_data='")
+    start = data.rindex(b'if __name__ == "__main__":\n    _ansiballz_main(\n', 0, zip_at)
+    tail_at = data.index(b"'", zip_at + 11)
+    if data[tail_at:] != b"',\n)\n":
+        return None
+    lines = data[start:zip_at].split(b'\n')[2:]
+    fields = {}
+    for line in lines:
+        name, _, value = line.partition(b'=')
+        if not value.endswith(b','):
+            return None
+        fields[name] = value[:-1]
+    date = _DATE.match(fields[b'date_time'])
+    if list(fields) != _FIELDS_2 or fields[b'extensions'] != b'{}' or not date:
+        return None
+
+    def text(name: bytes) -> str:
+        value = ast.literal_eval(fields[name].decode())
+        if not isinstance(value, str):
+            raise ValueError(name)
+        return value
+    return Payload(2, text(b'ansible_module'), text(b'module_fqn'), text(b'params'), text(b'profile'),
+                   tuple(int(part or 0) for part in date.groups()[:6]), int(fields[b'rlimit_nofile']),
+                   data[zip_at + 11:tail_at])
+
+
+def _parse_1(data: bytes) -> Payload | None:
+    mark = b"    ZIPDATA = '"
+    start = data.index(mark) + len(mark)
+    end = data.index(b"'\n", start)
+    rest = data[:start] + data[end:]
+    if b'import coverage' in rest or not data.endswith(b"if __name__ == '__main__':\n    _ansiballz_main()\n"):
+        return None
+    found = {name: pattern.findall(rest) for name, pattern in _LINES_1.items()}
+    params = re.findall(rb'^    ANSIBALLZ_PARAMS = (.*)$', rest, re.M)
+    limits = _RLIMIT_1.findall(rest)
+    if len(params) != 1 or len(limits) > 1 or not all(found.values()):
+        return None
+    value = ast.literal_eval(params[0].decode())
+    json.loads(value)
+    return Payload(1, found['name'][0].decode(), found['fqn'][0].decode(), value, '',
+                   ast.literal_eval(found['date_time'][0].decode()), int(limits[0]) if limits else 0, data[start:end])
+
+
+@dataclass
+class Closure:
+    """What a zip file holds, by content: the same in every run of Ansible, whatever the zip's dates are."""
+
+    digest: str
+    listing: bytes
+    files: dict[str, bytes]
+
+
+def unzip(zip_data: bytes) -> Closure:
+    """The closure of a payload's zip file: `files` maps digests to deflated content."""
+    raw = base64.b64decode(zip_data)
+    lines, files = [], {}
+    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
+        for info in archive.infolist():
+            content = archive.read(info)
+            digest = hashlib.blake2b(content, digest_size=16).hexdigest()
+            lines.append(f'{digest} {info.filename}')
+            files[digest] = _deflated(raw, info, content)
+    listing = '\n'.join(sorted(lines)).encode()
+    return Closure(hashlib.blake2b(listing, digest_size=16).hexdigest(), listing, files)
+
+
+def _deflated(raw: bytes, info: zipfile.ZipInfo, content: bytes) -> bytes:
+    if info.compress_type == zipfile.ZIP_DEFLATED:
+        name_size, extra_size = struct.unpack_from('<HH', raw, info.header_offset + 26)
+        start = info.header_offset + 30 + name_size + extra_size
+        return raw[start:start + info.compress_size]
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(content) + packer.flush()

@@ -1,0 +1,51 @@
+"""Option definitions of our plugins: those of the stock plugins, as ansible-core's configuration has them, and ours.
+
+`C.config` and its plugin definitions: 2.16-2.21.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from ansible import constants as C
+from ansible.plugins.loader import connection_loader
+
+from . import Unknown
+
+OURS: dict[str, Any] = {
+    'mitosis_isolation': {
+        'description': ['How modules are kept from seeing what others left behind.'],
+        'type': 'str', 'default': 'auto', 'choices': ['auto', 'inline', 'fork'],
+        'env': [{'name': 'MITOSIS_ISOLATION'}],
+        'ini': [{'section': 'mitosis', 'key': 'isolation'}],
+        'vars': [{'name': 'mitosis_isolation'}],
+    },
+    'mitosis_enabled': {
+        'description': ['With false, everything runs the stock way.'],
+        'type': 'bool', 'default': True,
+        'env': [{'name': 'MITOSIS_ENABLED'}],
+        'ini': [{'section': 'mitosis', 'key': 'enabled'}],
+        'vars': [{'name': 'mitosis_enabled'}],
+    },
+    'mitosis_boot_timeout': {
+        'description': ['Seconds from the start of a login until our code runs at its other end.'],
+        'type': 'int', 'default': 60,
+        'env': [{'name': 'MITOSIS_BOOT_TIMEOUT'}],
+        'ini': [{'section': 'mitosis', 'key': 'boot_timeout'}],
+        'vars': [{'name': 'mitosis_boot_timeout'}],
+    },
+}
+
+
+def define(stock: str, name: str) -> None:
+    """Give plugin `name` the options of the stock connection plugin `stock`, and ours."""
+    if C.config.has_configuration_definition('connection', name):
+        return
+    if not C.config.has_configuration_definition('connection', stock):
+        connection_loader.get(stock, class_only=True)
+    options = C.config.get_configuration_definitions('connection', stock)
+    if not options:
+        raise Unknown(f'no option definitions of connection plugin {stock}')
+    merged = dict(copy.copy(options), **copy.deepcopy(OURS))
+    C.config.initialize_plugin_configuration_definitions('connection', name, merged)

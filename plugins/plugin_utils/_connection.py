@@ -1,0 +1,386 @@
+"""A stock connection plugin whose commands, modules and files go through contexts.
+
+Express stands in front of the stock class.  What it does not understand, or can't serve, goes to the stock class, and
+is counted.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from ansible.errors import (AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound)
+from ansible.utils.display import Display
+
+from ...mitogen_core.controller import bootstrap
+from ...mitogen_core.controller.client import Client
+from ...mitogen_core.controller.supervisor import StartError
+from ...mitogen_core.wire.constants import CHUNK, FORWARD_MODULE, ROOT
+from ...mitogen_core.wire.errors import CallError, ChannelError, MitosisError
+from . import _runtime
+from ._become import Conversation
+from ._compat import Unknown, ansiballz, supported
+from ._compat.recording import Meaning, Notes, explain, record_become, record_shell
+from ._compat.ssh import Command
+
+display = Display()
+
+# Modules that only read and write files, and were seen to leave nothing behind in the interpreter that runs them.
+INLINE = frozenset('ansible.modules.' + name for name in (
+    'assemble', 'blockinfile', 'copy', 'file', 'find', 'lineinfile', 'ping', 'replace', 'slurp', 'stat', 'tempfile'))
+
+
+class Stock(Exception):
+    """This has to go the stock way; the text is the reason that is counted."""
+
+
+class NoInterpreter(Exception):
+    """The interpreter that a module wants does not become a context."""
+
+
+class Refused(Exception):
+    """The command that should have led to another account ended: (exit code, stdout, stderr)."""
+
+
+class SshLogin:
+    """The first hop of a chain: ssh."""
+
+    def __init__(self, connection: Any) -> None:
+        try:
+            self.command = Command(connection)
+        except (AttributeError, TypeError, ValueError, IndexError) as e:
+            raise Unknown(f'the stock ssh plugin is not as expected: {e!r}') from e
+        self.key = self.command.key
+        self.spec = self.command.spec
+
+    def failed(self, error: CallError, retries_left: int) -> None:
+        """Raise what stock would; return where the login itself went well."""
+        more: dict[str, Any] = getattr(error, 'more', {})
+        if error.kind == 'exit' and more.get('rc') is not None:
+            code = more['rc']
+            if code == 255 or self.command.password_fd is not None:
+                self.command.fail(code, more.get('out') or b'', more.get('err') or b'', retries_left)
+        elif error.kind == 'timeout':
+            raise AnsibleConnectionFailure(f'{error.text} while waiting for the login to complete')
+
+
+class LocalLogin:
+    """The first hop of a chain: a shell on the controller."""
+
+    key = 'local'
+
+    def __init__(self, connection: Any) -> None:
+        pass
+
+    def spec(self, remote: str, timeout: int) -> tuple[dict[str, Any], Any]:
+        return {'name': 'local', 'argv': ['/bin/sh', '-c', remote], 'timeout': timeout}, lambda: None
+
+    def failed(self, error: CallError, retries_left: int) -> None:
+        pass
+
+
+class Express:
+    """Mixin: put it before a stock ConnectionBase class, and set `login_type`."""
+
+    login_type: Any
+    _load_name: str
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._notes = Notes()
+        record_shell(self._shell, self._notes)  # type: ignore[has-type]
+        # The process that the run ends with: a task's connection is made in a worker, a child of that process.
+        self._run_pid = int(kwargs.get('ansible_playbook_pid') or os.getpid())
+        self._name_shown = ''
+        self._count: str | None = None
+        self._home: str | None = None
+
+    # what Ansible asks of a connection
+
+    def set_become_plugin(self, plugin: Any) -> None:
+        super().set_become_plugin(plugin)  # type: ignore[misc]
+        if plugin is not None:
+            record_become(plugin, self._notes)
+
+    def get_option(self, option: str, *args: Any, **kwargs: Any) -> Any:
+        if option == 'pipelining':
+            return True  # modules arrive in one piece, whatever the stock plugin would be allowed to do
+        return super().get_option(option, *args, **kwargs)  # type: ignore[misc]
+
+    def is_pipelining_enabled(self, wrap_async: bool = False) -> bool:
+        """2.19 and later; true for become plugins too whose own command could not be fed on stdin."""
+        return not wrap_async
+
+    def update_vars(self, variables: Any) -> None:
+        name = self._load_name
+        try:
+            self._load_name = self._name_shown or name
+            super().update_vars(variables)  # type: ignore[misc]
+        finally:
+            self._load_name = name
+
+    def show_as(self, name: str) -> None:
+        """Be known to playbooks by the name of the plugin whose place this one took."""
+        self._name_shown = name
+
+    def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
+        try:
+            return self._attempt(self._exec, explain(self._notes, cmd), in_data, sudoable)
+        except Stock as e:
+            self._stock(str(e))
+            return super().exec_command(cmd, in_data=in_data, sudoable=sudoable)  # type: ignore[misc]
+
+    def put_file(self, in_path: str, out_path: str) -> Any:
+        if self.transport == 'local':  # type: ignore[attr-defined]
+            return super().put_file(in_path, out_path)  # type: ignore[misc]
+        try:
+            return self._attempt(self._put, in_path, out_path)
+        except Stock as e:
+            self._stock(str(e))
+            return super().put_file(in_path, out_path)  # type: ignore[misc]
+
+    def fetch_file(self, in_path: str, out_path: str) -> Any:
+        if self.transport == 'local':  # type: ignore[attr-defined]
+            return super().fetch_file(in_path, out_path)  # type: ignore[misc]
+        try:
+            return self._attempt(self._fetch, in_path, out_path)
+        except Stock as e:
+            self._stock(str(e))
+            return super().fetch_file(in_path, out_path)  # type: ignore[misc]
+
+    def reset(self) -> None:
+        """End the login and what hangs on it, if it is there; then what stock does for its own."""
+        try:
+            client = _runtime.existing_client()
+            if client:
+                client.call(ROOT, 'contexts', 'reset', {'key': self.login_type(self).key}, timeout=30,
+                            what='the end of a connection')
+                client.close()
+        except (MitosisError, Unknown, OSError) as e:
+            display.warning(f'mitosis: could not reset the connection: {e}')
+        super().reset()  # type: ignore[misc]
+
+    def close(self) -> None:
+        if self._count is not None:
+            _runtime.count(self._count)
+            self._count = None
+        super().close()  # type: ignore[misc]
+
+    # the two ways
+
+    def _stock(self, reason: str) -> None:
+        display.vvv(f'MITOSIS: the stock way: {reason}', host=self._play_context.remote_addr)  # type: ignore[attr-defined]
+        self._count = reason
+
+    def _attempt(self, action: Any, *args: Any) -> Any:
+        """action(client, ...); a lost link is UNREACHABLE, all that is merely not possible is Stock."""
+        if not supported():
+            raise Stock('unknown ansible-core')
+        if not self.get_option('mitosis_enabled'):
+            raise Stock('turned off')
+        if getattr(self._shell, '_IS_WINDOWS', False):
+            raise Stock('windows')
+        self._connect()  # type: ignore[attr-defined]
+        try:
+            result = action(_runtime.client(self._run_pid), *args)
+        except Refused as e:
+            result = e.args
+        except ChannelError as e:
+            _runtime.drop_client()
+            raise AnsibleConnectionFailure(f'Lost the connection: {e}') from e
+        except (StartError, Unknown) as e:
+            _runtime.drop_client()
+            display.warning(f'mitosis: {e}')
+            raise Stock('no multiplexer' if isinstance(e, StartError) else 'unknown internals') from e
+        if self._count is None:
+            self._count = ''
+        return result
+
+    # contexts
+
+    def _chain(self, become: Any, interpreter: str | None, login: Any) -> list[dict[str, Any]]:
+        chain: list[dict[str, Any]] = [{'key': login.key, 'spec': None}]
+        if become is not None:
+            chain.append({'key': Conversation.key_of(become, self._shell), 'spec': None})
+        if interpreter:
+            chain.append({'key': 'python ' + interpreter, 'spec': None})
+        return chain
+
+    def _context(self, client: Client, become: Any = None, interpreter: str | None = None) -> int:
+        """The id of the context of an account and interpreter, which is started where it is missing."""
+        login = self.login_type(self)
+        retries = int(self.get_option('reconnection_retries')) if self.transport == 'ssh' else 0  # type: ignore[attr-defined]
+        chain = self._chain(become, interpreter, login)
+        attempt = 0
+        while True:
+            try:
+                return self._get(client, login, chain, become, interpreter)
+            except CallError as e:
+                try:
+                    self._raise_for(e, login, become, retries - attempt)
+                except AnsibleAuthenticationFailure:
+                    raise
+                except AnsibleConnectionFailure:
+                    if attempt >= retries:
+                        raise
+                    time.sleep(min(2 ** attempt - 1, 30))
+                attempt += 1
+                if attempt > retries + 3:
+                    raise ChannelError(e.text) from e
+
+    def _raise_for(self, error: CallError, login: Any, become: Any, retries_left: int) -> None:
+        """Returns where another attempt may go well."""
+        if error.kind == 'retry':
+            return
+        more: dict[str, Any] = getattr(error, 'more', {})
+        if error.kind == 'password':
+            raise AnsibleError(error.text)
+        if more.get('hop', 0) > (become is not None):
+            raise NoInterpreter(error.text)
+        if error.kind == 'no-python':
+            raise Stock('without python')
+        if not more.get('hop'):
+            login.failed(error, retries_left)
+        elif error.kind == 'exit':
+            raise Refused(more['rc'], more['out'], more['err'])
+        raise Stock(f'no context ({error.text})')
+
+    def _get(self, client: Client, login: Any, chain: list[dict[str, Any]], become: Any, interpreter: str | None) -> int:
+        conversation = None
+        release = lambda: None  # noqa: E731
+        timeout = int(self.get_option('mitosis_boot_timeout'))
+        try:
+            while True:
+                try:
+                    value, _ = client.call(ROOT, 'contexts', 'get', {'chain': chain}, what='a context',
+                                           timeout=timeout * len(chain) + 10, on_progress=conversation)
+                except CallError as e:
+                    if e.kind == 'need-spec' and chain[0]['spec'] is None:
+                        chain[0]['spec'], release = login.spec(self._boot(interpreter), timeout)
+                        if become is not None:
+                            conversation = Conversation(self, client, become)
+                            chain[1]['spec'] = conversation.spec(self._boot(interpreter), timeout)
+                        if interpreter:
+                            chain[-1]['spec'] = self._interpreter_spec(interpreter, timeout)
+                        continue
+                    if conversation is not None:
+                        conversation.failed(e)
+                    raise
+                self._home = str(value['hellos'][0]['home'])
+                return int(value['ids'][-1])
+        finally:
+            release()
+            if conversation is not None:
+                conversation.restore()
+
+    @staticmethod
+    def _boot(interpreter: str | None) -> str:
+        first = (interpreter,) if interpreter and ' ' not in interpreter and '/' in interpreter else ()
+        return bootstrap.boot_command((*first, *bootstrap.CANDIDATES))
+
+    @staticmethod
+    def _interpreter_spec(interpreter: str, timeout: int) -> dict[str, Any]:
+        return {'name': interpreter, 'interpreter': interpreter, 'timeout': timeout,
+                'argv': ['/bin/sh', '-c', 'exec ' + bootstrap.first_stage(interpreter)]}
+
+    # operations
+
+    def _exec(self, client: Client, meaning: Meaning, in_data: bytes | None, sudoable: bool) -> tuple[int, bytes, bytes]:
+        become = meaning.become if sudoable else None
+        if meaning.become is not None and not sudoable:
+            meaning = Meaning(meaning.line)
+        if in_data and meaning.interpreter:
+            payload = ansiballz.parse(in_data)
+            if payload:
+                try:
+                    return self._run_module(client, payload, meaning, become)
+                except NoInterpreter as e:
+                    display.vvv(f'MITOSIS: {e}', host=self._play_context.remote_addr)  # type: ignore[attr-defined]
+        context = self._context(client, become)
+        if meaning.home_of in ('~', '~' + str(self.get_option('remote_user') if self.transport == 'ssh' else '')) \
+                and become is None and self._home:  # type: ignore[attr-defined]
+            return 0, self._home.encode() + b'\n', b''
+        args: dict[str, Any] = {'tty': self._wants_tty(in_data, sudoable), 'cwd': self._cwd()}
+        if meaning.argv is not None:
+            args['argv'] = meaning.argv
+        else:
+            args['shell'] = meaning.line
+        return self._answer(*client.call(context, 'processes', 'exec', args, in_data or b'', what='a command'))
+
+    def _cwd(self) -> str | None:
+        cwd = getattr(self, 'cwd', None)
+        return os.fsdecode(cwd) if cwd else None
+
+    def _wants_tty(self, in_data: bytes | None, sudoable: bool) -> bool:
+        return bool(self.transport == 'ssh' and not in_data and sudoable  # type: ignore[attr-defined]
+                    and self.get_option('use_tty'))
+
+    @staticmethod
+    def _answer(head: Any, bulk: bytes) -> tuple[int, bytes, bytes]:
+        return int(head['rc']), bulk[:head['out']], bulk[head['out']:]
+
+    def _run_module(self, client: Client, payload: ansiballz.Payload, meaning: Meaning,
+                    become: Any) -> tuple[int, bytes, bytes]:
+        context = self._context(client, become, meaning.interpreter)
+        args = {'payload': payload.key, 'context': context, 'layout': payload.layout, 'name': payload.name,
+                'fqn': payload.fqn, 'params': payload.params, 'profile': payload.profile,
+                'date_time': list(payload.date_time), 'rlimit_nofile': payload.rlimit_nofile,
+                'env': meaning.environment, 'interpreter': meaning.interpreter, 'cwd': self._cwd(),
+                'isolation': self._isolation(payload)}
+        for _ in range(3):
+            try:
+                return self._answer(*client.call(ROOT, 'modules', 'run', args, what=f'module {payload.fqn}'))
+            except CallError as e:
+                if e.kind != 'need-code':
+                    raise AnsibleConnectionFailure(f'module {payload.fqn}: {e.text}') from e
+            self._send_code(client, payload)
+        raise Stock('its code was not accepted')
+
+    @staticmethod
+    def _send_code(client: Client, payload: ansiballz.Payload) -> None:
+        closure = ansiballz.unzip(payload.zip_data)
+        missing, _ = client.call(ROOT, 'modules', 'define', {
+            'payload': payload.key, 'closure': closure.digest, 'digests': list(closure.files)}, closure.listing)
+        for digest in missing:
+            client.post(ROOT, FORWARD_MODULE, {'digest': digest}, closure.files[digest])
+
+    def _isolation(self, payload: ansiballz.Payload) -> str:
+        wish = str(self.get_option('mitosis_isolation'))
+        if wish == 'auto':
+            return 'inline' if payload.fqn in INLINE else 'fork'
+        return wish
+
+    def _put(self, client: Client, in_path: str, out_path: str) -> None:
+        display.vvv(f'PUT {in_path} TO {out_path}', host=self._play_context.remote_addr)  # type: ignore[attr-defined]
+        if not os.path.exists(in_path):
+            raise AnsibleFileNotFound(f'file or module does not exist: {in_path}')
+        context = self._context(client)
+        try:
+            with open(in_path, 'rb') as source:
+                client.put(context, out_path, _chunks(source), stat.S_IMODE(os.fstat(source.fileno()).st_mode) & 0o777)
+        except (CallError, OSError) as e:
+            raise AnsibleError(f'failed to transfer file to {in_path} {out_path}:\n{e}') from e
+
+    def _fetch(self, client: Client, in_path: str, out_path: str) -> None:
+        display.vvv(f'FETCH {in_path} TO {out_path}', host=self._play_context.remote_addr)  # type: ignore[attr-defined]
+        context = self._context(client)
+        try:
+            with open(out_path, 'wb') as target:
+                for chunk in client.get(context, in_path):
+                    target.write(chunk)
+        except (CallError, OSError) as e:
+            raise AnsibleError(f'failed to transfer file to {in_path} {out_path}:\n{e}') from e
+
+
+def _chunks(source: Any) -> Iterator[bytes]:
+    """Pieces of a file; one empty piece for an empty file, which has to be made too."""
+    chunk = source.read(CHUNK)
+    yield chunk
+    while len(chunk) == CHUNK:
+        chunk = source.read(CHUNK)
+        if chunk:
+            yield chunk
+

@@ -1,0 +1,74 @@
+"""What all plugins of one process share: the folder of this run, the client, the count of task runs."""
+
+from __future__ import annotations
+
+import collections
+import os
+
+from ansible import constants as C
+
+from ...mitogen_core.controller import supervisor
+from ...mitogen_core.controller.client import Client
+
+_client: tuple[int, Client] | None = None
+
+
+def folder() -> str:
+    """A folder for this run and this user alone: Ansible's own local temporary folder is both."""
+    path = os.path.join(C.DEFAULT_LOCAL_TMP, 'mitosis')
+    try:
+        os.mkdir(path, 0o700)
+    except FileExistsError:
+        pass
+    return path
+
+
+def client(run_pid: int) -> Client:
+    """This process's connection to the multiplexer, which lives as long as process `run_pid`."""
+    global _client
+    if _client is None or _client[0] != os.getpid():
+        _client = (os.getpid(), supervisor.connect(folder(), run_pid))
+    return _client[1]
+
+
+def existing_client() -> Client | None:
+    """A connection to a multiplexer that already runs, or None."""
+    try:
+        return Client(os.path.join(folder(), supervisor.SOCKET))
+    except OSError:
+        return None
+
+
+def drop_client() -> None:
+    """Forget a connection that broke."""
+    global _client
+    if _client is not None and _client[0] == os.getpid():
+        _client[1].close()
+    _client = None
+
+
+def count(reason: str) -> None:
+    """Note one task run: '' for an accelerated one, else why it went the stock way."""
+    line = reason.replace('\n', ' ')[:100] + '\n'
+    fd = os.open(os.path.join(C.DEFAULT_LOCAL_TMP, 'mitosis.count'), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    try:
+        os.write(fd, line.encode('utf-8', 'replace'))
+    finally:
+        os.close(fd)
+
+
+def summary() -> str:
+    """One line on the task runs counted since the last summary; empty where there were none."""
+    path = os.path.join(C.DEFAULT_LOCAL_TMP, 'mitosis.count')
+    try:
+        with open(path, encoding='utf-8') as lines:
+            reasons = collections.Counter(line.rstrip('\n') for line in lines)
+        os.unlink(path)
+    except OSError:
+        return ''
+    total = sum(reasons.values())
+    fast = reasons.pop('', 0)
+    text = f'mitosis: {fast} of {total} task runs accelerated'
+    if reasons:
+        text += f'; {total - fast} stock: ' + ', '.join(f'{n} {reason}' for reason, n in reasons.most_common(8))
+    return text

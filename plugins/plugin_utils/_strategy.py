@@ -1,0 +1,102 @@
+"""What our strategies add to the stock ones: connections by their usual names are accelerated, and the play's end says
+how many were."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import Any
+
+from ansible.plugins.loader import connection_loader
+from ansible.utils.display import Display
+
+from ...mitogen_core.controller import supervisor
+from . import _runtime
+from ._compat import NEWEST, OLDEST, Unknown, core_version, supported
+from ._compat.strategy import ConnectionLoader, Loaders, methods
+from ._connection import Express
+
+display = Display()
+
+NAMES = {prefix + name: 'mitosis.express.' + name
+         for name in ('ssh', 'local') for prefix in ('', 'ansible.builtin.', 'ansible.legacy.')}
+
+_starting: subprocess.Popen[bytes] | None = None
+
+
+def made(connection: Any, name: str) -> None:
+    """A connection was made under this name."""
+    if isinstance(connection, Express):
+        connection.show_as(name)
+    else:
+        _count_uses(connection, name)
+
+
+def _count_uses(connection: Any, name: str) -> None:
+    """Count a task run on a connection that is not ours, if it runs anything."""
+    stock_exec, stock_close = connection.exec_command, connection.close
+    used = []
+
+    def exec_command(*args: Any, **kwargs: Any) -> Any:
+        used.append(True)
+        return stock_exec(*args, **kwargs)
+
+    def close() -> Any:
+        if used:
+            used.clear()
+            _runtime.count(f'{name} connection')
+        return stock_close()
+    connection.exec_command, connection.close = exec_command, close
+
+
+class Accelerated:
+    """Mixin: put it before a stock StrategyModule."""
+
+    def __init__(self, tqm: Any) -> None:
+        super().__init__(tqm)  # type: ignore[call-arg]
+        self._methods: Any = None
+        if not supported():
+            display.warning('mitosis: ansible-core %d.%d is not known (%d.%d to %d.%d are); everything runs the stock way'
+                            % (*core_version(), *OLDEST, *NEWEST))
+            return
+        try:
+            self._methods = methods(Loaders(ConnectionLoader(NAMES, made)))
+            for name in NAMES.values():
+                connection_loader.get(name, class_only=True)
+            self._start()
+        except (Unknown, OSError) as e:
+            self._methods = None
+            display.warning(f'mitosis: {e}; everything runs the stock way')
+
+    @staticmethod
+    def _start() -> None:
+        """Have a multiplexer coming up while the play is being prepared."""
+        global _starting
+        folder = _runtime.folder()
+        if _starting is None and not os.path.exists(os.path.join(folder, supervisor.SOCKET)):
+            _starting = supervisor.start(folder, os.getpid())
+
+    def _queue_task(self, host: Any, task: Any, task_vars: Any, play_context: Any) -> Any:
+        if self._methods is None:
+            return super()._queue_task(host, task, task_vars, play_context)  # type: ignore[misc]
+        global _starting
+        if _starting is not None:
+            process, _starting = _starting, None
+            try:
+                supervisor.ready(process)
+            except supervisor.StartError as e:
+                display.warning(f'mitosis: {e}')
+        return self._methods[0](self, host, task, task_vars, play_context)
+
+    def _execute_meta(self, *args: Any, **kwargs: Any) -> Any:
+        if self._methods is None:
+            return super()._execute_meta(*args, **kwargs)  # type: ignore[misc]
+        return self._methods[1](self, *args, **kwargs)
+
+    def run(self, iterator: Any, play_context: Any) -> Any:
+        try:
+            return super().run(iterator, play_context)  # type: ignore[misc]
+        finally:
+            line = _runtime.summary()
+            if line:
+                display.display(line, stderr=True)
