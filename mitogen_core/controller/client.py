@@ -16,10 +16,16 @@ from ..wire.frames import Frame, FrameDecoder
 from ..wire.hello import check_hello, hello
 from ..wire.payloads import Assembler, frames, pack, unpack
 
+# The multiplexer's socket in the folder of a run.
+SOCKET = 'mux.sock'
 # Requests of one file that are under way at the same time, CHUNK bytes each.
 WINDOW = 8
 # A local answer from a multiplexer that is alive takes milliseconds.
 HELLO_SECONDS = 30
+
+
+class StartError(Exception):
+    """The multiplexer could not be started."""
 
 
 class WaitError(ChannelError):

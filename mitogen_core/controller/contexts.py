@@ -113,6 +113,11 @@ class Contexts:
         else:
             call.reply(False)
 
+    def lookup(self, keys: list[str]) -> int | None:
+        """The id of the context at the end of a chain, if it is ready."""
+        slot = self.slots.get(tuple(keys))
+        return slot.id if slot and slot.hello is not None else None
+
     # hops
 
     def _walk(self, walk: Walk) -> None:

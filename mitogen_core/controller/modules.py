@@ -7,8 +7,7 @@ from typing import Any
 
 from ..remote.importer import Store
 from ..wire.constants import CALL_SERVICE, FORWARD_MODULE, LOAD_MODULE
-from ..wire.frames import Frame
-from ..wire.payloads import frames, pack
+from ..wire.payloads import frames
 
 
 class Modules:
@@ -30,15 +29,19 @@ class Modules:
         call.reply([digest for digest in args['digests'] if digest not in self.store.blobs])
 
     def do_run(self, call: Any, args: dict[str, Any], bulk: bytes) -> None:
-        """Run in args['context'] what args['payload'] names; the context answers the client itself.
+        """Run what args['payload'] names in args['context'], or at the end of args['chain'] (keys), with the bulk as its
+        parameters; the context answers the client itself.
 
-        Error 'need-code' where this run has not heard of the payload.
+        Errors 'need-context' and 'need-code' ask the client for `contexts.get` and `define` first.
         """
+        context = args.pop('context', None) or self.mux.contexts.lookup(args.pop('chain'))
+        if context is None:
+            call.fail('need-context', 'no such context')
+            return
         closure = self.payloads.get(args.pop('payload'))
         if closure is None or self.store.missing(closure):
             call.fail('need-code', 'unknown payload')
             return
-        context = args.pop('context')
         login = self.mux.router.link_of(context)
         if login is not None:
             held = self.held.setdefault(login, set())
@@ -48,8 +51,8 @@ class Modules:
                 link.send(*frames(login, 0, FORWARD_MODULE, 0, {'digest': digest}, self.store.blobs[digest]))
             held |= wanted
         args['closure'] = closure
-        self.mux.forward(Frame(context, call.client, CALL_SERVICE, call.reply_to,
-                               pack(['modules', 'run', args])))
+        for frame in frames(context, call.client, CALL_SERVICE, call.reply_to, ['modules', 'run', args], bulk):
+            self.mux.forward(frame)
 
     def send(self, link: Any, context: int, digests: Any) -> None:
         """A context asks for code that it lacks."""

@@ -10,17 +10,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 
-from .client import Client, address
+from .client import SOCKET, Client, StartError, address
 
 START_SECONDS = 30
-SOCKET, LOCK = 'mux.sock', 'mux.lock'
-
-
-class StartError(Exception):
-    """The multiplexer could not be started."""
+LOCK = 'mux.lock'
 
 
 def command(folder: str, watched: int) -> list[str]:
@@ -166,5 +161,3 @@ def when_ended(loop: object, pid: int, fd: int, callback: Callable[[], None]) ->
         loop.later(0.5, look)  # type: ignore[attr-defined]
     look()
 
-
-__all__ = ['StartError', 'connect', 'main', 'ready', 'start', 'time']

@@ -150,7 +150,7 @@ class Broker(object):
         elif frame.handle == CALL_SERVICE:
             self._on_service(frame, head, bulk)
         elif frame.handle == CALL_FUNCTION:
-            self.run(Call(self, frame), CALL_FUNCTION, head)
+            self.run(Call(self, frame), CALL_FUNCTION, head, bulk)
         elif frame.handle == CANCEL:
             call = self.calls.get((frame.src, head))
             if call and call.state in ('waiting', 'running'):
@@ -208,7 +208,7 @@ class Broker(object):
     def parent_id(self):
         return self.boot[u'parent']
 
-    def run(self, call, handle, head):
+    def run(self, call, handle, head, bulk):
         """Have a runner execute the call once all of its code is here."""
         missing = self.store.missing(head[u'closure'])
         if missing:
@@ -217,10 +217,10 @@ class Broker(object):
             def arrived(digest):
                 count[0] -= 1
                 if not count[0] and call.state == 'waiting':
-                    self.run(call, handle, head)
+                    self.run(call, handle, head, bulk)
             self.get_code(missing, arrived)
             return
-        self.runners.submit(call, handle, head)
+        self.runners.submit(call, handle, head, bulk)
 
     # life
 

@@ -6,40 +6,10 @@ import shutil
 import sys
 import traceback
 
-from ..wire.py23 import PY2, fs_text, to_native
-from .importer import Finder, forget
+from ..wire.py23 import fs_text, to_native
 
 RESPAWN = 'ansible/module_utils/common/respawn.py'
 NO_EXIT = '{"msg": "New-style module did not handle its own exit", "failed": true}'
-
-
-def install(store, files, root):
-    """Make a closure importable, and nothing of any other; returns its finder."""
-    forget(files)
-    sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, Finder)]
-    finder = Finder(store, files, root)
-    for module in list(sys.modules.values()):
-        # What stays from the closure before looks as if it had been imported from this one.
-        old = getattr(module, '__loader__', None)
-        if isinstance(old, Finder):
-            _adopt(module, old, finder)
-    sys.meta_path.insert(0, finder)
-    return finder
-
-
-def _adopt(module, old, finder):
-    module.__loader__ = finder
-    spec = getattr(module, '__spec__', None)
-    if spec is not None:
-        spec.loader = finder
-    for name in ('__file__', '__cached__'):
-        value = getattr(module, name, None)
-        if value and value.startswith(old.root):
-            setattr(module, name, finder.root + value[len(old.root):])
-    if hasattr(module, '__path__'):
-        module.__path__ = [to_native(finder.root + '/' + module.__name__.replace('.', '/'))]
-        if spec is not None:
-            spec.submodule_search_locations = module.__path__
 
 
 def prepare(call):
@@ -69,9 +39,15 @@ def prepare(call):
     sys.argv[:] = ['']
 
 
-def write_zip(root, finder, date_time):
+def new_root():
+    """A path that nobody else has, for a zip file that in most cases is never written."""
+    return '/tmp/ansible_payload_%016x/ansible_payload.zip' % random.SystemRandom().getrandbits(64)
+
+
+def write_zip(finder, date_time):
     """The zip file that AnsiballZ would have made, for modules that start other interpreters on it."""
     import zipfile
+    root = finder.root
     os.mkdir(os.path.dirname(root), 0o700)
     files = [(path, finder.store.source(digest)) for path, digest in finder.files.items()]
     files.append(('sitecustomize.py', ('import sys\nsys.path.insert(0, "%s")\n' % root).encode('utf-8')))
@@ -82,19 +58,15 @@ def write_zip(root, finder, date_time):
             archive.writestr(info, source)
 
 
-def run_module(store, call, files):
-    """Run an Ansible module as AnsiballZ would; it ends with SystemExit."""
-    name = 'ansible_%s_payload' % to_native(call[u'name'])
-    folder = '/tmp/%s_%08x' % (name, random.SystemRandom().getrandbits(32))
-    root = '%s/%s.zip' % (folder, name)
-    finder = install(store, files, root)
+def run_module(finder, call, params):
+    """Run an Ansible module as AnsiballZ would; it ends with SystemExit.  `params` is JSON, as bytes."""
     prepare(call)
-    on_disk = RESPAWN in files
+    root = finder.root
+    on_disk = RESPAWN in finder.files
     try:
         if on_disk:
-            write_zip(root, finder, call[u'date_time'])
+            write_zip(finder, call[u'date_time'])
         sys.path.insert(0, root)
-        params = call[u'params'].encode('utf-8')
         fqn = to_native(call[u'fqn'])
         if call[u'layout'] == 2:
             from ansible.module_utils._internal._ansiballz import _loader
@@ -110,12 +82,11 @@ def run_module(store, call, files):
             sys.exit(1)
     finally:
         if on_disk:
-            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(os.path.dirname(root), ignore_errors=True)
 
 
-def call_function(store, call, files):
+def call_function(call):
     """Import a function from the closure and call it; returns its value."""
-    install(store, files, '/mitosis')
     prepare(call)
     module, _, name = to_native(call[u'function']).partition(':')
     __import__(module)
@@ -167,5 +138,3 @@ def describe_error():
     kind = sys.exc_info()[0]
     return fs_text(kind.__name__), fs_text(traceback.format_exc())
 
-
-__all__ = ['PY2', 'call_function', 'concluded', 'describe_error', 'flush', 'install', 'run_exit_functions', 'run_module']

@@ -47,19 +47,33 @@ class Store(object):
 
 
 class Finder(object):
-    """Finder and loader of sys.meta_path for one closure.
+    """Finder and loader of sys.meta_path, one for each process, for one closure after the other.
 
     `files` maps paths such as 'ansible/module_utils/basic.py' to digests; `root` is the path that the files seem to
     lie under (AnsiballZ's zip file).
     """
 
-    def __init__(self, store, files, root):
-        self.store, self.files, self.root = store, files, root
-        self.packages = set()
+    def __init__(self, store, root):
+        self.store, self.root = store, root
+        self.files, self.packages = {}, set()
+        sys.meta_path.insert(0, self)
+
+    def use(self, files):
+        """Make a closure importable, and nothing of any other: what was imported from one before stays only if it is
+        in this one, in the very same form."""
+        ours = dict((name, self.locate(name)[0]) for name, module in list(sys.modules.items()) if self.owns(module))
+        stale = [name for name, path in ours.items() if path and files.get(path) != self.files[path]]
+        # Another file under a known name: whoever imported the old one must go too.
+        drop(ours if any(ours[name] in files for name in stale) else stale)
+        self.files, self.packages = files, set()
         for path in files:
             while '/' in path:
                 path = path.rpartition('/')[0]
                 self.packages.add(path)
+
+    def owns(self, module):
+        """Did this finder load `module`?"""
+        return getattr(module, '__loader__', None) is self
 
     def locate(self, name):
         """(path or None, is it a package) for a module; None where it is not in the closure."""
@@ -141,29 +155,10 @@ class Finder(object):
         return self.store.source(self.files[name])
 
 
-def forget(files):
-    """Drop the modules of earlier closures that `files` (path -> digest) does not have in the very same form."""
-    stale = []
-    for name, module in list(sys.modules.items()):
-        finder = getattr(module, '__loader__', None)
-        if not isinstance(finder, Finder):
-            continue
-        found = finder.locate(name)
-        path = found and found[0]
-        if path and files.get(path) != finder.files[path]:
-            stale.append(name)
-            if path in files:
-                # Another file under a known name: whoever imported the old one must go too.
-                return drop(n for n, m in list(sys.modules.items()) if isinstance(getattr(m, '__loader__', None), Finder))
-    return drop(stale)
-
-
 def drop(names):
-    """Remove modules from sys.modules and from their packages; returns how many."""
-    names = list(names)
-    for name in names:
+    """Remove modules from sys.modules and from their packages."""
+    for name in list(names):
         sys.modules.pop(name, None)
         parent, _, leaf = name.rpartition('.')
         if parent in sys.modules and hasattr(sys.modules[parent], leaf):
             delattr(sys.modules[parent], leaf)
-    return len(names)

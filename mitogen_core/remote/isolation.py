@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 
-from .importer import Finder, drop
+from .importer import drop
 from .loop import close
 
 CONTAINERS = (list, dict, set)
@@ -72,8 +72,8 @@ def _threads():
 
 
 def _locale():
-    module = sys.modules.get('locale')
-    return module.setlocale(module.LC_ALL) if module else None
+    import locale
+    return locale.setlocale(locale.LC_ALL)
 
 
 def _has_children():
@@ -84,10 +84,10 @@ def _has_children():
     return True
 
 
-def _namespaces():
+def _namespaces(finder):
     """The namespaces of forwarded modules and of their classes."""
     for name, module in list(sys.modules.items()):
-        if isinstance(getattr(module, '__loader__', None), Finder):
+        if finder.owns(module):
             yield module, vars(module)
             for value in list(vars(module).values()):
                 if isinstance(value, type) and getattr(value, '__module__', None) == name:
@@ -105,7 +105,8 @@ def _refill(value, content):
 class Snapshot(object):
     """What an interpreter looks like now."""
 
-    def __init__(self):
+    def __init__(self, finder):
+        self.finder = finder
         self.cwd = os.getcwd()
         self.umask = _umask()
         self.environ = dict(os.environ)
@@ -120,17 +121,20 @@ class Snapshot(object):
         warnings = sys.modules.get('warnings')
         self.filters = warnings.filters[:] if warnings else None
         self.globals = []
-        for owner, names in _namespaces():
+        for owner, names in _namespaces(finder):
             contents = [(v, v.copy() if not isinstance(v, list) else v[:]) for v in names.values()
                         if isinstance(v, CONTAINERS)]
             self.globals.append((owner, dict(names), contents))
+
+    def more_exits(self):
+        """Has the run registered functions that are to be called at the interpreter's end?"""
+        return _atexit_count() > self.atexit
 
     def restore(self):
         """What is left of the run and can't be removed: a list of words, empty for a clean interpreter."""
         left = []
         for word, clean in (('ids', _ids() == self.ids), ('threads', _threads() == 1),
-                            ('children', not _has_children()), ('atexit', _atexit_count() <= self.atexit),
-                            ('locale', self.locale in (None, _locale()))):
+                            ('children', not _has_children()), ('locale', self._restore_locale())):
             if not clean:
                 left.append(word)
         close(*(open_fds() - self.fds))
@@ -148,6 +152,15 @@ class Snapshot(object):
         self._restore_limits(left)
         self._restore_python()
         return left
+
+    def _restore_locale(self):
+        module = sys.modules.get('locale')
+        try:
+            if module and self.locale and module.setlocale(module.LC_ALL) != self.locale:
+                module.setlocale(module.LC_ALL, self.locale)
+            return True
+        except module.Error:
+            return False
 
     def _restore_signals(self, left):
         if hasattr(signal, 'setitimer'):
@@ -173,7 +186,7 @@ class Snapshot(object):
         if self.filters is not None:
             sys.modules['warnings'].filters[:] = self.filters
         drop(name for name, module in list(sys.modules.items())
-             if name not in self.modules and isinstance(getattr(module, '__loader__', None), Finder))
+             if name not in self.modules and self.finder.owns(module))
         for owner, names, contents in self.globals:
             for name in set(vars(owner)) - set(names):
                 delattr(owner, name)

@@ -10,6 +10,7 @@ call, as long as it proves clean (isolation.py).
 """
 
 import errno
+import gc
 import os
 import select
 import signal
@@ -19,13 +20,14 @@ import sys
 from ..wire.constants import (CALL_FUNCTION, CALL_SERVICE, CANCEL, FORWARD_LOG, LOAD_MODULE, READ_SIZE, SHUTDOWN)
 from ..wire.errors import ProtocolError
 from ..wire.frames import FrameDecoder
-from ..wire.payloads import Assembler, frames, unpack
+from ..wire.payloads import Assembler, frames
 from ..wire.py23 import to_text
 from . import execute
 from .children import exit_code, kill_group
-from .importer import Store
+from .importer import Finder, Store
 from .loop import close, pipe, read, set_nonblocking
 
+STDLIB = os.path.dirname(os.__file__) + '/'
 WARM = 'ansible.module_utils.basic'
 WARM_LOADER = 'ansible.module_utils._internal._ansiballz._loader'
 
@@ -44,34 +46,48 @@ def send(fd, handle, head, bulk=b''):
     write_all(fd, b''.join(frame.encode() for frame in frames(0, 0, handle, 0, head, bulk)))
 
 
+class Inbox(object):
+    """Turns bytes from a process of this account into messages: (handle, head, bulk)."""
+
+    def __init__(self):
+        self._decoder, self._assembler = FrameDecoder(), Assembler()
+
+    def feed(self, data):
+        found = []
+        for frame in self._decoder.feed(data):
+            message = self._assembler.feed(frame)
+            if message:
+                found.append((frame.handle,) + message)
+        return found
+
+
 class Executor(object):
     """The supervisor's end of an executor process."""
 
-    def __init__(self, store, inherited):
+    def __init__(self, finder, inherited, like=None):
         req_r, self.req = pipe()
         self.done, done_w = pipe()
         self.out, out_w = pipe()
         self.err, err_w = pipe()
         self.fds = (self.req, self.done, self.out, self.err)
-        self.decoder, self.assembler = FrameDecoder(), Assembler()
-        self.used = False
+        self.inbox = Inbox()
         sys.stdout.flush()
         sys.stderr.flush()
         self.pid = os.fork()
         if not self.pid:
             try:
                 close(*(self.fds + tuple(inherited)))
-                executor_main(store, req_r, done_w, out_w, err_w)
+                executor_main(finder, req_r, done_w, out_w, err_w, like)
             finally:
                 os._exit(1)
         close(req_r, done_w, out_w, err_w)
         for fd in (self.done, self.out, self.err):
             set_nonblocking(fd)
 
-    def forward(self, data):
-        """Send raw frames; an executor that died is found by `pump`."""
+    def send(self, *message):
+        """Send (handle, head, bulk); an executor that died is found by `pump`."""
         try:
-            write_all(self.req, data)
+            send(self.req, *message)
         except OSError:
             pass
 
@@ -86,7 +102,7 @@ class Executor(object):
             return -1
 
 
-def executor_main(store, req, done, out, err):
+def executor_main(finder, req, done, out, err, like):
     os.setsid()
     null = os.open(os.devnull, os.O_RDONLY)
     for fd, target in ((null, 0), (out, 1), (err, 2)):
@@ -94,53 +110,68 @@ def executor_main(store, req, done, out, err):
         if fd > 2:
             os.close(fd)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    decoder = FrameDecoder()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    inbox = Inbox()
     me = os.getpid()
+    if like:
+        rehearse(finder, like)
     while True:
         data = os.read(req, READ_SIZE)
         if not data:
             os._exit(0)
-        for frame in decoder.feed(data):
-            if frame.handle == LOAD_MODULE:
-                load(store, frame)
+        for handle, head, bulk in inbox.feed(data):
+            if handle == LOAD_MODULE:
+                finder.store.add(head[u'digest'], bulk)
             else:
-                serve(store, frame, done, me)
+                serve(finder, handle, head, bulk, done, me)
 
 
-def load(store, frame):
-    head, blob = unpack(frame.payload)
-    store.add(head[u'digest'], blob)
+def is_stdlib(module):
+    path = getattr(module, '__file__', None) or ''
+    return path.startswith(STDLIB) and '-packages/' not in path
 
 
-def serve(store, frame, done, me):
+def rehearse(finder, like):
+    """Touch what a call of the closure `like` will touch: the memory shared with the supervisor is copied now, page by
+    page, and not while somebody waits."""
+    finder.use(finder.store.files(like))
+    for module in list(sys.modules.values()):
+        for value in list(getattr(module, '__dict__', {}).values()):
+            for inner in list(getattr(value, '__dict__', {}).values()) if isinstance(value, type) else (value,):
+                getattr(inner, '__code__', None)
+
+
+def serve(finder, handle, call, bulk, done, me):
     """Run one call and say so; stays only after an inline call that left nothing behind."""
-    call = unpack(frame.payload)[0]
-    files = store.files(call[u'closure'])
+    finder.use(finder.store.files(call[u'closure']))
     inline = call.get(u'isolation') == 'inline'
-    snapshot = None
     head = {}
+    known = set(sys.modules)
     if inline:
         from .isolation import Snapshot
-        execute.install(store, files, '/')
-        snapshot = Snapshot()
-    if frame.handle == CALL_FUNCTION:
+        snapshot = Snapshot(finder)
+    if handle == CALL_FUNCTION:
         def action():
             try:
-                head[u'value'] = execute.call_function(store, call, files)
+                head[u'value'] = execute.call_function(call)
             except Exception:
                 head[u'error'] = execute.describe_error()
         from .logs import install_handler
         install_handler(lambda record: send(done, FORWARD_LOG, record))
     else:
         def action():
-            execute.run_module(store, call, files)
+            execute.run_module(finder, call, bulk)
     head[u'rc'] = execute.concluded(action)[0]
     if os.getpid() != me:
         execute.run_exit_functions()
         os._exit(head[u'rc'])
-    execute.flush() if inline else execute.run_exit_functions()
-    left = snapshot.restore() if inline else [u'fork']
+    ends = not inline or snapshot.more_exits()
+    execute.run_exit_functions() if ends else execute.flush()
+    left = snapshot.restore() if inline else []
+    if ends:
+        left.append(u'end')
     head[u'left'] = [to_text(word) for word in left]
+    head[u'imports'] = [to_text(name) for name in sorted(set(sys.modules) - known) if is_stdlib(sys.modules.get(name))]
     try:
         send(done, CALL_SERVICE, head)
     except ProtocolError as e:
@@ -155,30 +186,31 @@ class Supervisor(object):
     def __init__(self, control):
         self.control = control
         self.store = Store()
-        self.decoder = FrameDecoder()
+        self.finder = Finder(self.store, execute.new_root())
+        self.inbox = Inbox()
         self.fresh = self.kept = None
         self.warm = False
 
     def main(self):
         while True:
-            frames_ = self._read()
-            if frames_ is None:
+            messages = self._read()
+            if messages is None:
                 self._end()
-            for frame in frames_:
-                if frame.handle == LOAD_MODULE:
-                    load(self.store, frame)
+            for handle, head, bulk in messages:
+                if handle == LOAD_MODULE:
+                    self.store.add(head[u'digest'], bulk)
                     for executor in (self.fresh, self.kept):
                         if executor:
-                            executor.forward(frame.encode())
-                elif frame.handle in (CALL_SERVICE, CALL_FUNCTION):
-                    self._call(frame)
-                elif frame.handle == SHUTDOWN:
+                            executor.send(handle, head, bulk)
+                elif handle in (CALL_SERVICE, CALL_FUNCTION):
+                    self._call(handle, head, bulk)
+                elif handle == SHUTDOWN:
                     self._end()
 
     def _read(self):
-        """Frames from the broker; None at the end."""
+        """Messages from the broker; None at the end."""
         data = read(self.control, READ_SIZE)
-        return self.decoder.feed(data) if data else ([] if data is None else None)
+        return self.inbox.feed(data) if data else ([] if data is None else None)
 
     def _end(self, kill=False):
         for executor in (self.fresh, self.kept):
@@ -186,28 +218,30 @@ class Supervisor(object):
                 close(*executor.fds)
         os._exit(0)
 
-    def _fork(self):
+    def _fork(self, like=None):
         others = [fd for e in (self.fresh, self.kept) if e for fd in e.fds]
-        return Executor(self.store, others + [self.control])
+        return Executor(self.finder, others + [self.control], like)
 
-    def _call(self, frame):
-        call = unpack(frame.payload)[0]
+    def _call(self, handle, call, bulk):
         inline = call.get(u'isolation') == 'inline'
+        if not self.warm:
+            self._warm_up(call)
         if inline and self.kept:
             executor, self.kept = self.kept, None
         else:
             executor, self.fresh = self.fresh or self._fork(), None
         send(self.control, CALL_SERVICE, {u'pid': executor.pid})
-        executor.forward(frame.encode())
+        executor.send(handle, call, bulk)
         head, out, err = self.pump(executor)
         if head and not head[u'left']:
             self.kept = executor
         else:
             code = executor.finish(kill=head is None)
             head = head or {u'rc': code, u'left': [u'died']}
+        imports = head.pop(u'imports', ())
         head[u'out'] = len(out)
-        send(self.control, frame.handle, head, out + err)
-        self._prepare(call)
+        send(self.control, handle, head, out + err)
+        self._prepare(call, imports)
 
     def pump(self, executor):
         """(head or None for a dead executor, stdout, stderr) of the running call."""
@@ -243,64 +277,54 @@ class Supervisor(object):
         return head, b''.join(chunks[executor.out]), b''.join(chunks[executor.err])
 
     def _done(self, executor):
+        """(head of the conclusion or None, did the executor end without one)."""
         data = read(executor.done, READ_SIZE)
-        if data is None:
-            return None, False
-        for frame in executor.decoder.feed(data):
-            if frame.handle == FORWARD_LOG:
-                write_all(self.control, frame.encode())
-                continue
-            message = executor.assembler.feed(frame)
-            if message:
-                return message[0], False
-        return None, not data
+        for handle, head, bulk in executor.inbox.feed(data or b''):
+            if handle != FORWARD_LOG:
+                return head, False
+            send(self.control, handle, head)
+        return None, data == b''
 
     def _control_while_busy(self, executor):
         """Read the broker's word while a call runs.  False: the call is to end."""
-        frames_ = self._read()
-        if frames_ is None:
+        messages = self._read()
+        if messages is None:
             kill_group(executor.pid)
             self._end()
-        for frame in frames_:
-            if frame.handle == LOAD_MODULE:
-                load(self.store, frame)
-            elif frame.handle == CANCEL:
-                return False
-        return True
+        return CANCEL not in [handle for handle, head, bulk in messages]
 
-    def _prepare(self, call):
-        """Between calls: import what the next one will import too, and have an executor ready."""
-        if not self.warm and call.get(u'layout'):
-            self.warm = True
+    def _warm_up(self, call):
+        """Import what every module imports, once, so that all executors have it from their birth."""
+        self.warm = True
+        if not call.get(u'layout'):
+            return
+        self.finder.use(self.store.files(call[u'closure']))
+        for name in (WARM, WARM_LOADER, 'runpy')[::2 if call[u'layout'] == 1 else 1]:
             try:
-                execute.install(self.store, self.store.files(call[u'closure']), '/')
-                __import__(WARM)
-                if call[u'layout'] == 2:
-                    __import__(WARM_LOADER)
-                import runpy  # noqa: F401
-                import tempfile  # noqa: F401
+                __import__(name)
             except Exception:
                 pass
-            gc = __import__('gc')
-            gc.collect()
-            if hasattr(gc, 'freeze'):
-                gc.freeze()
-            if self.fresh:
-                self.fresh.finish()
-                self.fresh = None
-        if call.get(u'layout'):
-            path = call[u'fqn'].replace('.', '/') + '.py'
-            digest = self.store.files(call[u'closure']).get(path)
-            if digest and digest not in self.store.codes:
-                try:
-                    self.store.code(digest, '/' + path)
-                except Exception:
-                    return
-                if self.fresh:
-                    self.fresh.finish()
-                    self.fresh = None
+        gc.collect()
+        if hasattr(gc, 'freeze'):
+            gc.freeze()
+
+    def _prepare(self, call, imports):
+        """Between calls: compile what was run and import what it imported of the standard library, for the next time,
+        and have an executor ready."""
+        for name in imports[:50]:
+            try:
+                __import__(name)
+            except Exception:
+                pass
+        path = call.get(u'fqn', u'').replace('.', '/') + '.py'
+        digest = self.store.files(call[u'closure']).get(path)
+        if digest and digest not in self.store.codes:
+            try:
+                self.store.code(digest, self.finder.root + '/' + path)
+            except Exception:
+                pass
         if not self.fresh:
-            self.fresh = self._fork()
+            self.fresh = self._fork(call[u'closure'])
 
 
 def start(loop, forget):

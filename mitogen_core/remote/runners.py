@@ -27,7 +27,7 @@ class Runner(object):
         self.link.event('hello')
         self.broker.reaper.watch(self.pid, lambda status: None)
 
-    def submit(self, call, handle, head):
+    def submit(self, call, handle, head, bulk):
         call.event('start')
         call.on_cancel = self._cancel
         self.call = call
@@ -36,7 +36,7 @@ class Runner(object):
         for digest in digests - self.known:
             self.link.send(*frames(0, 0, LOAD_MODULE, 0, {u'digest': digest}, store.blobs[digest]))
         self.known |= digests
-        self.link.send(Frame(0, 0, handle, 0, pack(head)))
+        self.link.send(*frames(0, 0, handle, 0, head, bulk))
 
     def _cancel(self):
         self.link.send(Frame(0, 0, CANCEL, 0, pack(None)))
@@ -83,23 +83,23 @@ class Runners(object):
         self.free = []
         self.queue = []
 
-    def submit(self, call, handle, head):
+    def submit(self, call, handle, head, bulk):
         """Run the call in an idle runner, in a new one, or, at the limit, when one becomes idle."""
         if not self.free and len(self.all) < MAX_RUNNERS:
             runner = Runner(self)
             self.all.append(runner)
             self.free.append(runner)
         if self.free:
-            self.free.pop().submit(call, handle, head)
+            self.free.pop().submit(call, handle, head, bulk)
         else:
-            self.queue.append((call, handle, head))
+            self.queue.append((call, handle, head, bulk))
 
     def idle(self, runner):
         self.free.append(runner)
         while self.queue and self.free:
-            call, handle, head = self.queue.pop(0)
-            if call.state == 'waiting':
-                self.free.pop().submit(call, handle, head)
+            request = self.queue.pop(0)
+            if request[0].state == 'waiting':
+                self.free.pop().submit(*request)
 
     def gone(self, runner):
         for group in (self.all, self.free):

@@ -23,8 +23,8 @@ class Modules(object):
         self.broker = broker
 
     def do_run(self, call, args, bulk):
-        """args: see execute.run_module; the answer's head has rc and out (bytes of stdout in the bulk)."""
-        self.broker.run(call, CALL_SERVICE, args)
+        """args: see execute; the bulk is the module's parameters.  The answer has rc and out (bytes of stdout in its bulk)."""
+        self.broker.run(call, CALL_SERVICE, args, bulk)
 
 
 class Processes(object):

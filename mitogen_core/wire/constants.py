@@ -38,6 +38,9 @@ MAX_PAYLOAD = 1 << 20
 CHUNK = 1 << 17
 # The pickled head of a message.  Bulk never goes there.
 MAX_HEAD = 1 << 19
+# Characters and items of a head, counted in each place where they stand: what is shared must not make a small head
+# a large one.
+MAX_UNFOLDED = 4 << 20
 # All pieces of one message together, at the end that puts them together.
 MAX_MESSAGE = 1 << 30
 # One read(2).

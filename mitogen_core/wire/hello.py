@@ -1,6 +1,6 @@
 """The first message on a link, from each end: who is there, and which language it speaks."""
 
-from .constants import MAX_PAYLOAD, VERSION
+from .constants import MAX_PAYLOAD, MAX_U32, VERSION
 from .errors import ProtocolError
 from .py23 import integer_types, to_text
 
@@ -18,9 +18,9 @@ def check_hello(head):
     if not isinstance(head, dict):
         raise ProtocolError('a stranger: its first message is no hello')
     head = dict((to_text(key), value) for key, value in head.items())
-    if head.get(u'version') != VERSION:
-        raise ProtocolError('the peer speaks version %r, this end %d' % (head.get(u'version'), VERSION))
+    if type(head.get(u'version')) not in integer_types or head[u'version'] != VERSION:
+        raise ProtocolError('the peer speaks version %.60r, this end %d' % (head.get(u'version'), VERSION))
     for key in (u'id', u'pid', u'max_payload'):
-        if not isinstance(head.get(key), integer_types) or head[key] < 0:
+        if type(head.get(key)) not in integer_types or not 0 <= head[key] <= MAX_U32:
             raise ProtocolError('a hello without %s' % key)
     return head

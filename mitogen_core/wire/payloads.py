@@ -5,15 +5,17 @@
 Two bits of the first word are flags.  PIECE: no head, only bulk that belongs in front of the bulk of the next message
 of the same source and handle.  MORE: an answer that is not yet the last one to its handle.
 
-Heads hold None, bool, int, float, text, bytes, list, tuple and dict, nothing else: the reader finds no class for a
-pickle to build.  The unpickler is the one written in Python, whose memo is a dict and so costs what was sent.
+Heads hold None, bool, int (64 bits), float, text, bytes, list, tuple and dict (keys: text, bytes, ints of 32 bits),
+nothing else.  The reader knows just the opcodes that these are written with, finds no class, and looks at a key before
+it is hashed: neither a crash nor more memory or time than what was sent deserves can be had from it.  It is the
+unpickler that is written in Python, whose memo is a dict.
 """
 
 import io
 import pickle
 import struct
 
-from .constants import CHUNK, MAX_DEPTH, MAX_HEAD, MAX_MESSAGE
+from .constants import CHUNK, MAX_DEPTH, MAX_HEAD, MAX_MESSAGE, MAX_U32, MAX_UNFOLDED
 from .errors import ProtocolError
 from .frames import Frame
 from .py23 import PY2, integer_types, text_type
@@ -22,39 +24,79 @@ SIZE = struct.Struct('>I')
 PIECE = 0x80000000
 MORE = 0x40000000
 _PIECE_HEAD = SIZE.pack(PIECE)
-SCALARS = (type(None), bool, float, bytes, text_type) + integer_types
+TEXTS = (bytes, text_type)
+CONTAINERS = (list, tuple, dict)
+SCALARS = (type(None), bool, float) + integer_types
+MAX_INT = (1 << 64) - 1
+# What a piece costs its keeper beyond its bytes.
+PIECE_COST = 512
+
+_OPCODES = ('PROTO STOP MARK NONE NEWTRUE NEWFALSE INT BININT BININT1 BININT2 LONG1 LONG4 BINFLOAT BINUNICODE '
+            'BINSTRING SHORT_BINSTRING EMPTY_LIST APPEND APPENDS EMPTY_TUPLE TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_DICT '
+            'SETITEM SETITEMS BINPUT LONG_BINPUT BINGET LONG_BINGET GLOBAL REDUCE')
+_Base = pickle.Unpickler if PY2 else pickle._Unpickler
 
 
-def _latin1(text, encoding='latin1'):
-    """How pickle protocol 2 spells bytes of Python 3."""
-    if encoding != 'latin1' or not isinstance(text, text_type):
-        raise ProtocolError('unexpected encoding in a message')
-    return text.encode('latin1')
+def _latin1(left):
+    """How pickle protocol 2 spells bytes of Python 3: a function of text.  It takes `left` characters in all, so that
+    one text that is given to it again and again fills no memory."""
+    left = [left]
+
+    def encode(text=u'', encoding='latin1'):
+        if encoding != 'latin1' or not isinstance(text, text_type) or len(text) > left[0]:
+            raise ProtocolError('unexpected bytes in a message')
+        left[0] -= len(text)
+        return text.encode('latin1')
+    return encode
 
 
-class _Unpickler(pickle.Unpickler if PY2 else pickle._Unpickler):
+class _Unpickler(_Base):
+    dispatch = dict((getattr(pickle, name)[0], _Base.dispatch[getattr(pickle, name)[0]]) for name in _OPCODES.split())
+    encode = None
+
     def find_class(self, module, name):
-        if (module, name) == ('_codecs', 'encode'):
-            return _latin1
-        if (module, name) in (('__builtin__', 'bytes'), ('builtins', 'bytes')):
-            return bytes
-        raise ProtocolError('a message may not hold %.99s.%.99s' % (module, name))
+        if (module, name) in (('_codecs', 'encode'), ('__builtin__', 'bytes'), ('builtins', 'bytes')):
+            return self.encode
+        raise ProtocolError('a message may not hold %.99r.%.99r' % (module, name))
+
+    def load_setitem(self):
+        check_keys(self.stack[-2:-1])
+        _Base.load_setitem(self)
+
+    def load_setitems(self):
+        check_keys(self.stack[(self.marker() + 1 if PY2 else 0)::2])
+        _Base.load_setitems(self)
+
+    dispatch[pickle.SETITEM[0]] = load_setitem
+    dispatch[pickle.SETITEMS[0]] = load_setitems
 
 
-def check(value, depth=MAX_DEPTH):
+def check_keys(keys):
+    """Raises ProtocolError where these can't be keys.  Among those that can none are made to collide."""
+    for key in keys:
+        if type(key) not in TEXTS and not (type(key) in integer_types and abs(key) <= MAX_U32):
+            raise ProtocolError('a message has a key of type %s' % type(key).__name__)
+
+
+def check(value):
     """Raises ProtocolError where `value` is no message."""
-    if type(value) in SCALARS:
-        return
-    if depth and type(value) in (list, tuple):
-        for item in value:
-            check(item, depth - 1)
-    elif depth and type(value) is dict:
-        for key, item in value.items():
-            if type(key) not in SCALARS:
-                raise ProtocolError('a message has a key of type %s' % type(key).__name__)
-            check(item, depth - 1)
-    else:
-        raise ProtocolError('a message may not hold %s' % (type(value).__name__ if depth else 'deeper nesting'))
+    items, left = [value], MAX_UNFOLDED
+    for depth in range(MAX_DEPTH + 1):
+        below = []
+        for item in items:
+            kind = type(item)
+            if kind in TEXTS or kind in CONTAINERS:
+                left -= len(item)
+                if left < 0 or (depth == MAX_DEPTH and kind in CONTAINERS):
+                    raise ProtocolError('a message is too large or too deep')
+                if kind in CONTAINERS:
+                    below.extend(item)
+                if kind is dict:
+                    check_keys(item)
+                    below.extend(item.values())
+            elif kind not in SCALARS or (kind in integer_types and abs(item) > MAX_INT):
+                raise ProtocolError('a message may not hold %s' % kind.__name__)
+        items = below
 
 
 def pack(head, bulk=b'', flags=0):
@@ -85,14 +127,16 @@ def unpack(payload):
         raise ProtocolError('a message head of %d bytes in a payload of %d' % (size, len(payload)))
     stream = io.BytesIO(payload[4:4 + size])
     try:
-        head = (_Unpickler(stream) if PY2 else _Unpickler(stream, encoding='bytes')).load()
+        reader = _Unpickler(stream) if PY2 else _Unpickler(stream, encoding='bytes')
+        reader.encode = _latin1(size)
+        head = reader.load()
         if stream.read(1):
             raise ProtocolError('bytes after the head of a message')
         check(head)
     except ProtocolError:
         raise
     except Exception as e:  # whatever a hostile pickle makes the unpickler raise
-        raise ProtocolError('unreadable message: %s: %.200s' % (type(e).__name__, e))
+        raise ProtocolError('unreadable message: %.200r' % (e,))
     return head, payload[4 + size:]
 
 
@@ -118,7 +162,7 @@ class Assembler(object):
         """(head, bulk) if `frame` ends a message, else None.  Raises ProtocolError."""
         key = (frame.src, frame.handle, frame.reply_to)
         if is_piece(frame.payload):
-            self._left -= len(frame.payload)
+            self._left -= len(frame.payload) + PIECE_COST
             if self._left < 0:
                 raise ProtocolError('a message that is too long')
             self._pieces.setdefault(key, []).append(frame.payload[4:])
@@ -126,6 +170,6 @@ class Assembler(object):
         head, bulk = unpack(frame.payload)
         pieces = self._pieces.pop(key, None)
         if pieces:
-            self._left += sum(len(piece) + 4 for piece in pieces)
+            self._left += sum(len(piece) + 4 + PIECE_COST for piece in pieces)
             bulk = b''.join(pieces + [bulk])
         return head, bulk

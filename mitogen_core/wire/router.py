@@ -7,8 +7,9 @@ Rules
 4. What breaks a rule is refused; what has no route is dead.
 """
 
-from .constants import FIRST_CLIENT, MAX_U32
+from .constants import FIRST_CLIENT
 from .errors import ProtocolError
+from .py23 import integer_types
 
 DELIVER, DOWN, UP, REFUSE, DEAD = 'deliver', 'down', 'up', 'refuse', 'dead'
 PARENT = 'parent'
@@ -34,14 +35,14 @@ class Router(object):
 
     def add(self, context_id, link):
         """A descendant appeared.  Raises ProtocolError where the id is not free or not a context's."""
-        if context_id == self.me or not 0 < context_id < FIRST_CLIENT:
-            raise ProtocolError('a route for id %d' % (context_id & MAX_U32))
+        if type(context_id) not in integer_types or context_id == self.me or not 0 < context_id < FIRST_CLIENT:
+            raise ProtocolError('a route for id %.20r' % (context_id,))
         if self._link_of.setdefault(context_id, link) != link:
             raise ProtocolError('a second route for id %d' % context_id)
 
     def remove(self, context_id, link):
         """A descendant went away.  A link can only withdraw what is behind it."""
-        if self._link_of.get(context_id) == link:
+        if type(context_id) in integer_types and self._link_of.get(context_id) == link:
             del self._link_of[context_id]
 
     def remove_link(self, link):

@@ -15,6 +15,7 @@ options: {}
 
 from ansible.plugins.connection.ssh import Connection as Stock
 
+from ..plugin_utils import _import  # noqa: F401  (first: it makes the others cheap)
 from ..plugin_utils._compat.options import define
 from ..plugin_utils._connection import Express, SshLogin
 

@@ -15,13 +15,10 @@ from typing import Any
 from ansible.errors import (AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound)
 from ansible.utils.display import Display
 
-from ...mitogen_core.controller import bootstrap
-from ...mitogen_core.controller.client import Client
-from ...mitogen_core.controller.supervisor import StartError
+from ...mitogen_core.controller.client import Client, StartError
 from ...mitogen_core.wire.constants import CHUNK, FORWARD_MODULE, ROOT
-from ...mitogen_core.wire.errors import CallError, ChannelError, MitosisError
+from ...mitogen_core.wire.errors import CallError, ChannelError, MitosisError, ProtocolError
 from . import _runtime
-from ._become import Conversation
 from ._compat import Unknown, ansiballz, supported
 from ._compat.recording import Meaning, Notes, explain, record_become, record_shell
 from ._compat.ssh import Command
@@ -128,7 +125,7 @@ class Express:
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         try:
-            return self._attempt(self._exec, explain(self._notes, cmd), in_data, sudoable)
+            return self._attempt(self._exec, explain(self._notes, str(cmd)), in_data, sudoable)
         except Stock as e:
             self._stock(str(e))
             return super().exec_command(cmd, in_data=in_data, sudoable=sudoable)  # type: ignore[misc]
@@ -191,6 +188,9 @@ class Express:
         except ChannelError as e:
             _runtime.drop_client()
             raise AnsibleConnectionFailure(f'Lost the connection: {e}') from e
+        except ProtocolError as e:
+            _runtime.drop_client()
+            raise Stock('it can not be sent') from e
         except (StartError, Unknown) as e:
             _runtime.drop_client()
             display.warning(f'mitosis: {e}')
@@ -204,6 +204,7 @@ class Express:
     def _chain(self, become: Any, interpreter: str | None, login: Any) -> list[dict[str, Any]]:
         chain: list[dict[str, Any]] = [{'key': login.key, 'spec': None}]
         if become is not None:
+            from ._become import Conversation
             chain.append({'key': Conversation.key_of(become, self._shell), 'spec': None})
         if interpreter:
             chain.append({'key': 'python ' + interpreter, 'spec': None})
@@ -261,6 +262,7 @@ class Express:
                     if e.kind == 'need-spec' and chain[0]['spec'] is None:
                         chain[0]['spec'], release = login.spec(self._boot(interpreter), timeout)
                         if become is not None:
+                            from ._become import Conversation
                             conversation = Conversation(self, client, become)
                             chain[1]['spec'] = conversation.spec(self._boot(interpreter), timeout)
                         if interpreter:
@@ -278,11 +280,13 @@ class Express:
 
     @staticmethod
     def _boot(interpreter: str | None) -> str:
+        from ...mitogen_core.controller import bootstrap
         first = (interpreter,) if interpreter and ' ' not in interpreter and '/' in interpreter else ()
         return bootstrap.boot_command((*first, *bootstrap.CANDIDATES))
 
     @staticmethod
     def _interpreter_spec(interpreter: str, timeout: int) -> dict[str, Any]:
+        from ...mitogen_core.controller import bootstrap
         return {'name': interpreter, 'interpreter': interpreter, 'timeout': timeout,
                 'argv': ['/bin/sh', '-c', 'exec ' + bootstrap.first_stage(interpreter)]}
 
@@ -324,19 +328,24 @@ class Express:
 
     def _run_module(self, client: Client, payload: ansiballz.Payload, meaning: Meaning,
                     become: Any) -> tuple[int, bytes, bytes]:
-        context = self._context(client, become, meaning.interpreter)
-        args = {'payload': payload.key, 'context': context, 'layout': payload.layout, 'name': payload.name,
-                'fqn': payload.fqn, 'params': payload.params, 'profile': payload.profile,
+        login = self.login_type(self)
+        keys = [hop['key'] for hop in self._chain(become, meaning.interpreter, login)]
+        args = {'payload': payload.key, 'chain': keys, 'layout': payload.layout, 'name': payload.name,
+                'fqn': payload.fqn, 'profile': payload.profile,
                 'date_time': list(payload.date_time), 'rlimit_nofile': payload.rlimit_nofile,
                 'env': meaning.environment, 'interpreter': meaning.interpreter, 'cwd': self._cwd(),
                 'isolation': self._isolation(payload)}
-        for _ in range(3):
+        for _ in range(4):
             try:
-                return self._answer(*client.call(ROOT, 'modules', 'run', args, what=f'module {payload.fqn}'))
+                return self._answer(*client.call(ROOT, 'modules', 'run', args, payload.params.encode(),
+                                                 what=f'module {payload.fqn}'))
             except CallError as e:
-                if e.kind != 'need-code':
+                if e.kind == 'need-context':
+                    self._context(client, become, meaning.interpreter)
+                elif e.kind == 'need-code':
+                    self._send_code(client, payload)
+                else:
                     raise AnsibleConnectionFailure(f'module {payload.fqn}: {e.text}') from e
-            self._send_code(client, payload)
         raise Stock('its code was not accepted')
 
     @staticmethod

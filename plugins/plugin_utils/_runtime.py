@@ -7,8 +7,7 @@ import os
 
 from ansible import constants as C
 
-from ...mitogen_core.controller import supervisor
-from ...mitogen_core.controller.client import Client
+from ...mitogen_core.controller.client import SOCKET, Client
 
 _client: tuple[int, Client] | None = None
 
@@ -27,14 +26,19 @@ def client(run_pid: int) -> Client:
     """This process's connection to the multiplexer, which lives as long as process `run_pid`."""
     global _client
     if _client is None or _client[0] != os.getpid():
-        _client = (os.getpid(), supervisor.connect(folder(), run_pid))
+        try:
+            found = Client(os.path.join(folder(), SOCKET))
+        except OSError:
+            from ...mitogen_core.controller import supervisor
+            found = supervisor.connect(folder(), run_pid)
+        _client = (os.getpid(), found)
     return _client[1]
 
 
 def existing_client() -> Client | None:
     """A connection to a multiplexer that already runs, or None."""
     try:
-        return Client(os.path.join(folder(), supervisor.SOCKET))
+        return Client(os.path.join(folder(), SOCKET))
     except OSError:
         return None
 

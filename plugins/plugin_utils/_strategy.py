@@ -11,6 +11,7 @@ from ansible.plugins.loader import connection_loader
 from ansible.utils.display import Display
 
 from ...mitogen_core.controller import supervisor
+from ...mitogen_core.controller.client import SOCKET, StartError
 from . import _runtime
 from ._compat import NEWEST, OLDEST, Unknown, core_version, supported
 from ._compat.strategy import ConnectionLoader, Loaders, methods
@@ -73,7 +74,7 @@ class Accelerated:
         """Have a multiplexer coming up while the play is being prepared."""
         global _starting
         folder = _runtime.folder()
-        if _starting is None and not os.path.exists(os.path.join(folder, supervisor.SOCKET)):
+        if _starting is None and not os.path.exists(os.path.join(folder, SOCKET)):
             _starting = supervisor.start(folder, os.getpid())
 
     def _queue_task(self, host: Any, task: Any, task_vars: Any, play_context: Any) -> Any:
@@ -84,7 +85,7 @@ class Accelerated:
             process, _starting = _starting, None
             try:
                 supervisor.ready(process)
-            except supervisor.StartError as e:
+            except StartError as e:
                 display.warning(f'mitosis: {e}')
         return self._methods[0](self, host, task, task_vars, play_context)
 

@@ -14,6 +14,7 @@ description:
 
 from ansible.plugins.strategy.free import StrategyModule as Stock
 
+from ..plugin_utils import _import  # noqa: F401  (first: it makes the others cheap)
 from ..plugin_utils._strategy import Accelerated
 
 

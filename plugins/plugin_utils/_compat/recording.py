@@ -91,7 +91,9 @@ def record_shell(shell: Any, notes: Notes) -> None:
             if isinstance(result, str) and shebang and not cmd and not arg_path:
                 environment = self._mitosis_notes.environments.get(env_string) if env_string.strip() else {}
                 interpreter = shebang.replace('#!', '', 1).strip()
-                self._mitosis_notes.note('modules', result.strip(), (environment, interpreter))
+                # From 2.21 on it is one word, even if it looks like several: then there is no such command.
+                if ' ' not in interpreter or shlex.quote(interpreter) not in result:
+                    self._mitosis_notes.note('modules', result.strip(), (environment, interpreter))
             return result
 
         def append_command(self, cmd: Any, cmd_to_append: Any) -> Any:
