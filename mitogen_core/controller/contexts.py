@@ -118,6 +118,12 @@ class Contexts:
         slot = self.slots.get(tuple(keys))
         return slot.id if slot and slot.hello is not None else None
 
+    def expects(self, context: int, link: int) -> bool:
+        """Is this context being started behind this link?"""
+        slot = self.by_id.get(context)
+        parent = slot and self._parent(slot)
+        return bool(slot and slot.hello is None and parent and self.mux.router.link_of(parent.id) == link)
+
     # hops
 
     def _walk(self, walk: Walk) -> None:

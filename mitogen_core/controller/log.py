@@ -20,17 +20,23 @@ class Log:
     def write(self, level: int, text: str, where: str = 'multiplexer') -> None:
         if self._fd >= 0:
             stamp = time.strftime('%Y-%m-%d %H:%M:%S')
-            line = f'{stamp} {os.getpid()} {logging.getLevelName(level)} {where}: {text}\n'
+            line = f'{stamp} {os.getpid()} {logging.getLevelName(level)} {plain(where)}: {plain(text)}\n'
             os.write(self._fd, line.encode('utf-8', 'replace'))
 
     def error(self, what: str) -> None:
         """Write the exception being handled."""
-        self.write(logging.ERROR, f'{what}: {traceback.format_exc()}')
+        for line in traceback.format_exc().splitlines():
+            self.write(logging.ERROR, f'{what}: {line}')
 
     def remote(self, where: str, head: Any) -> None:
-        """A record that a context forwarded: what it says is text from a target, and is made harmless."""
+        """A record that a context forwarded: what it says is text from a target."""
         if isinstance(head, dict):
-            level = head.get('level')
-            text = to_text(head.get('text', ''))[:4096].encode('unicode_escape').decode('ascii')
-            name = to_text(head.get('name', ''))[:80]
-            self.write(level if isinstance(level, int) and level <= 50 else 20, text, f'{where} {name}')
+            level, name = head.get('level'), to_text(head.get('name', ''))[:80]
+            known = isinstance(level, int) and 0 <= level <= logging.CRITICAL
+            text = to_text(head.get('text', ''))[:4096]
+            self.write(int(level or 0) if known else logging.INFO, text, f'{where} {name}')
+
+
+def plain(text: str) -> str:
+    """`text` on one line, and without what a terminal would obey."""
+    return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode('ascii') for c in text)

@@ -31,6 +31,10 @@ from .log import Log
 from .modules import Modules
 
 
+# What a target may have the multiplexer keep of its unfinished messages; those for workers are only passed on.
+MAX_NEWS = 4 << 20
+
+
 class ClientCall:
     """A request of a client to a service of the multiplexer; answered once."""
 
@@ -210,7 +214,7 @@ class Multiplexer:
             if frame.handle != HELLO:
                 raise ProtocolError('a frame before the hello')
             link.event('hello')
-            self.assemblers[link.name] = Assembler()
+            self.assemblers[link.name] = Assembler(MAX_NEWS)
             self.children[link.name].on_hello(unpack(frame.payload)[0])
             return
         link.event('frame')
@@ -240,10 +244,13 @@ class Multiplexer:
             return
         head, _ = message
         if frame.handle == ADD_ROUTE:
+            if not self.contexts.expects(head['id'], link.name):
+                raise ProtocolError(f'a route for context {head["id"]!r:.20}, which was not asked for here')
             self.router.add(head['id'], link.name)
         elif frame.handle == DEL_ROUTE:
-            self.router.remove(head['id'], link.name)
-            self.context_gone(head['id'], to_text(head.get('reason', '')))
+            if self.router.link_of(head['id']) == link.name != head['id']:
+                self.router.remove(head['id'], link.name)
+                self.context_gone(head['id'], to_text(head.get('reason', '')))
         elif frame.handle == GET_MODULE:
             self.modules.send(link, frame.src, head)
         elif frame.handle == FORWARD_LOG:

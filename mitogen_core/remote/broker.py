@@ -103,6 +103,10 @@ class Broker(object):
         if decision == DELIVER:
             self.deliver(link, frame)
         elif decision == UP:
+            if frame.handle in (ADD_ROUTE, DEL_ROUTE) and frame.dst == ROOT:
+                # News of a descendant's children: this context passes their frames on too.
+                change = self.router.add if frame.handle == ADD_ROUTE else self.router.remove
+                change(unpack(frame.payload)[0][u'id'], link.name)
             self.parent.send(frame)
             self.parent.hold(link)
         elif decision == DOWN:
@@ -150,7 +154,8 @@ class Broker(object):
         elif frame.handle == CALL_SERVICE:
             self._on_service(frame, head, bulk)
         elif frame.handle == CALL_FUNCTION:
-            self.run(Call(self, frame), CALL_FUNCTION, head, bulk)
+            call = Call(self, frame)
+            self._guard(call, self.run, call, CALL_FUNCTION, head, bulk)
         elif frame.handle == CANCEL:
             call = self.calls.get((frame.src, head))
             if call and call.state in ('waiting', 'running'):
@@ -176,8 +181,12 @@ class Broker(object):
         except (ValueError, TypeError, KeyError, AttributeError):
             call.fail('service', 'no such service: %.200r' % (head,))
             return
+        self._guard(call, handler, call, args, bulk)
+
+    def _guard(self, call, action, *args):
+        """action(*args); what it raises is the call's failure."""
         try:
-            handler(call, args, bulk)
+            action(*args)
         except (OSError, IOError) as e:
             call.fail('os', '%s' % (e.strerror or e))
         except Exception as e:

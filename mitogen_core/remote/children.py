@@ -191,12 +191,17 @@ class Command(object):
 
     def _exited(self, status):
         for fd in list(self._open):
-            while fd in self._open and self._readable(fd):
-                pass
+            # What is there now; a child in the background that goes on writing is not waited for.
+            for _ in range(64):
+                if fd not in self._open or not self._readable(fd):
+                    break
             self._shut(fd)
         self._close_stdin()
         output = [b''.join(self._chunks[fd]) for fd in self._readers] + [b'']
         self.on_exit(exit_code(status), output[0], output[1])
+
+    def fds(self):
+        return self._open | set(fd for fd in [self._in] if fd is not None)
 
     def kill(self):
         kill_group(self.pid)

@@ -16,6 +16,7 @@ def prepare(call):
     """Give this process the working folder, environment and limits that the call asks for."""
     if call.get(u'cwd'):
         os.chdir(to_native(call[u'cwd']))
+        os.environ['PWD'] = to_native(call[u'cwd'])
     try:
         os.getcwd()
     except OSError:

@@ -57,6 +57,9 @@ class Finder(object):
         self.store, self.root = store, root
         self.files, self.packages = {}, set()
         sys.meta_path.insert(0, self)
+        if PY2:
+            # Where runpy and pkgutil look for what is in a package.
+            sys.path_hooks.insert(0, self.hook)
 
     def use(self, files):
         """Make a closure importable, and nothing of any other: what was imported from one before stays only if it is
@@ -103,6 +106,11 @@ class Finder(object):
         exec(self.get_code(module.__name__), module.__dict__)
 
     # Python 2
+
+    def hook(self, path):
+        if not path.startswith(self.root):
+            raise ImportError(path)
+        return self
 
     def find_module(self, name, path=None):
         return self if PY2 and self.locate(name) else None

@@ -6,33 +6,39 @@ can't: threads, children, another account, ...  An interpreter with anything in 
 
 import atexit
 import errno
+import gc
 import os
 import signal
 import sys
+import time
 
+from .execute import flush
 from .importer import drop
-from .loop import close
 
 CONTAINERS = (list, dict, set)
+SYS = ('stdin', 'stdout', 'stderr', 'path', 'meta_path', 'argv', 'excepthook', 'displayhook')
 LIMITS = ('RLIMIT_NOFILE', 'RLIMIT_CORE', 'RLIMIT_CPU', 'RLIMIT_FSIZE', 'RLIMIT_DATA', 'RLIMIT_STACK', 'RLIMIT_AS')
 
 
 def open_fds():
+    """{descriptor: what it is}"""
     for folder in ('/proc/self/fd', '/dev/fd'):
         try:
             found = set(int(name) for name in os.listdir(folder))
         except (OSError, ValueError):
             continue
-        return set(fd for fd in found if _is_open(fd))
-    return set(fd for fd in range(256) if _is_open(fd))
+        break
+    else:
+        found = range(256)
+    return dict((fd, identity) for fd, identity in ((fd, _identity(fd)) for fd in found) if identity)
 
 
-def _is_open(fd):
+def _identity(fd):
     try:
-        os.fstat(fd)
-        return True
+        stat = os.fstat(fd)
+        return stat.st_dev, stat.st_ino, stat.st_rdev
     except OSError:
-        return False
+        return None
 
 
 def _handlers():
@@ -64,6 +70,10 @@ def _umask():
 def _atexit_count():
     counter = getattr(atexit, '_ncallbacks', None)
     return counter() if counter else len(getattr(atexit, '_exithandlers', ()))
+
+
+def _blocked():
+    return signal.pthread_sigmask(signal.SIG_BLOCK, ()) if hasattr(signal, 'pthread_sigmask') else None
 
 
 def _threads():
@@ -116,6 +126,8 @@ class Snapshot(object):
         self.locale = _locale()
         self.fds = open_fds()
         self.atexit = _atexit_count()
+        self.nice, self.blocked, self.recursion = os.nice(0), _blocked(), sys.getrecursionlimit()
+        self.sys = [(name, getattr(sys, name)) for name in SYS]
         self.path, self.meta_path, self.argv = sys.path[:], sys.meta_path[:], sys.argv[:]
         self.modules = set(sys.modules)
         warnings = sys.modules.get('warnings')
@@ -127,19 +139,17 @@ class Snapshot(object):
             self.globals.append((owner, dict(names), contents))
 
     def more_exits(self):
-        """Has the run registered functions that are to be called at the interpreter's end?"""
-        return _atexit_count() > self.atexit
+        """Has the run registered functions that are to be called, or threads to be waited for, at the end?"""
+        return _atexit_count() > self.atexit or _threads() > 1
 
     def restore(self):
         """What is left of the run and can't be removed: a list of words, empty for a clean interpreter."""
         left = []
         for word, clean in (('ids', _ids() == self.ids), ('threads', _threads() == 1),
-                            ('children', not _has_children()), ('locale', self._restore_locale())):
+                            ('children', not _has_children()), ('locale', self._restore_locale()),
+                            ('nice', os.nice(0) == self.nice)):
             if not clean:
                 left.append(word)
-        close(*(open_fds() - self.fds))
-        if self.fds - open_fds():
-            left.append('closed descriptors')
         try:
             os.chdir(self.cwd)
         except OSError:
@@ -148,10 +158,22 @@ class Snapshot(object):
         if dict(os.environ) != self.environ:
             os.environ.clear()
             os.environ.update(self.environ)
+            time.tzset()
         self._restore_signals(left)
         self._restore_limits(left)
         self._restore_python()
+        self._restore_fds(left)
         return left
+
+    def _restore_fds(self, left):
+        # What is not closed with its owner may have one that we can't see: closing it would put another file in its
+        # place.  The C library has one for its log.
+        if 'syslog' in sys.modules:
+            sys.modules['syslog'].closelog()
+        if open_fds() != self.fds:
+            gc.collect()
+            if open_fds() != self.fds:
+                left.append('descriptors')
 
     def _restore_locale(self):
         module = sys.modules.get('locale')
@@ -165,6 +187,8 @@ class Snapshot(object):
     def _restore_signals(self, left):
         if hasattr(signal, 'setitimer'):
             signal.setitimer(signal.ITIMER_REAL, 0)
+        if self.blocked is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self.blocked)
         for signum, handler in _handlers().items():
             if handler is not self.handlers.get(signum):
                 try:
@@ -182,6 +206,11 @@ class Snapshot(object):
                     left.append('rlimit')
 
     def _restore_python(self):
+        for name, value in self.sys:
+            if getattr(sys, name, None) is not value:
+                setattr(sys, name, value)
+        flush()
+        sys.setrecursionlimit(self.recursion)
         sys.path[:], sys.meta_path[:], sys.argv[:] = self.path, self.meta_path, self.argv
         if self.filters is not None:
             sys.modules['warnings'].filters[:] = self.filters

@@ -119,6 +119,9 @@ class Link(object):
                 self.on_frame(self, frame)
         except ProtocolError as e:
             self.close('protocol error: %s' % e)
+        except Exception as e:
+            # What a peer sends may surprise us; it must not end more than its own link.
+            self.close('unusable message: %s: %.200r' % (type(e).__name__, e))
 
     def close(self, reason):
         """End the link.  What was queued and can't be written at once is dropped."""

@@ -44,7 +44,9 @@ class _Kqueue(object):
 def _poller():
     """(poller, units per second of its timeout)."""
     if hasattr(select, 'epoll'):
-        return select.epoll(), 1
+        poller = select.epoll()
+        set_cloexec(poller.fileno())
+        return poller, 1
     return (select.poll(), 1000) if hasattr(select, 'poll') else (_Kqueue(), 1)
 
 

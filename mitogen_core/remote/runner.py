@@ -73,6 +73,7 @@ class Executor(object):
         self.inbox = Inbox()
         sys.stdout.flush()
         sys.stderr.flush()
+        self.code = None
         self.pid = os.fork()
         if not self.pid:
             try:
@@ -91,15 +92,22 @@ class Executor(object):
         except OSError:
             pass
 
+    def ended(self):
+        """Has it ended, by itself or by a signal?"""
+        if self.code is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.code = exit_code(status)
+        return self.code is not None
+
     def finish(self, kill=False):
-        """End it; returns the exit code."""
-        if kill:
+        """End it; returns the exit code.  What it left running, if it has ended by itself, is nobody's to kill."""
+        if kill and not self.ended():
             kill_group(self.pid)
         close(*self.fds)
-        try:
-            return exit_code(os.waitpid(self.pid, 0)[1])
-        except OSError:
-            return -1
+        if self.code is None:
+            self.code = exit_code(os.waitpid(self.pid, 0)[1])
+        return self.code
 
 
 def executor_main(finder, req, done, out, err, like):
@@ -111,6 +119,8 @@ def executor_main(finder, req, done, out, err, like):
             os.close(fd)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    # A Python before 3.7 does not do that by itself after a fork.
+    execute.random.seed()
     inbox = Inbox()
     me = os.getpid()
     if like:
@@ -174,6 +184,9 @@ def serve(finder, handle, call, bulk, done, me):
     head[u'imports'] = [to_text(name) for name in sorted(set(sys.modules) - known) if is_stdlib(sys.modules.get(name))]
     try:
         send(done, CALL_SERVICE, head)
+    except OSError:
+        # The module has closed all descriptors.
+        os._exit(head[u'rc'])
     except ProtocolError as e:
         send(done, CALL_SERVICE, {u'rc': 1, u'left': left, u'error': (u'ProtocolError', to_text('%s' % e))})
     if left:
@@ -237,7 +250,7 @@ class Supervisor(object):
             self.kept = executor
         else:
             code = executor.finish(kill=head is None)
-            head = head or {u'rc': code, u'left': [u'died']}
+            head = head or {u'rc': code if code >= 0 else 128 - code, u'left': [u'died']}
         imports = head.pop(u'imports', ())
         head[u'out'] = len(out)
         send(self.control, handle, head, out + err)
@@ -249,10 +262,10 @@ class Supervisor(object):
         poller = select.poll()
         for fd in (executor.out, executor.err, executor.done, self.control):
             poller.register(fd, select.POLLIN)
-        head, gone = None, False
-        while head is None and not gone:
+        head, pause = None, 500
+        while head is None:
             try:
-                events = poller.poll(500)
+                events = poller.poll(pause)
             except select.error as e:
                 if e.args[0] != errno.EINTR:
                     raise
@@ -265,15 +278,23 @@ class Supervisor(object):
                     elif data is not None:
                         poller.unregister(fd)
                 elif fd == executor.done:
-                    head, gone = self._done(executor)
+                    head, end = self._done(executor)
+                    if end:
+                        # It ends, or has closed all descriptors and goes on.
+                        poller.unregister(fd)
+                        pause = 10
                 elif not self._control_while_busy(executor):
                     return None, b'', b''
-            gone = gone or (not events and os.waitpid(executor.pid, os.WNOHANG)[0] != 0)
+            if head is None and executor.ended():
+                head = self._done(executor)[0]
+                break
         for fd in chunks:
-            data = read(fd, READ_SIZE)
-            while data:
-                chunks[fd].append(data)
+            # What is there now; a daemon that goes on writing is not waited for.
+            for _ in range(64):
                 data = read(fd, READ_SIZE)
+                if not data:
+                    break
+                chunks[fd].append(data)
         return head, b''.join(chunks[executor.out]), b''.join(chunks[executor.err])
 
     def _done(self, executor):

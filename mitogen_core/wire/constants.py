@@ -49,5 +49,3 @@ READ_SIZE = 1 << 17
 HIGH_WATER = 4 << 20
 # Nesting of a message's head: ours are flat, a deeper one is an attack on somebody's stack.
 MAX_DEPTH = 32
-# Contexts on the way from the controller to a target.
-MAX_HOPS = 16

@@ -27,7 +27,3 @@ class CallError(MitosisError):
         MitosisError.__init__(self, text)
         self.kind = kind
         self.text = text
-
-
-class TimeoutError_(MitosisError):
-    """A wait ended without what was waited for."""

@@ -85,4 +85,4 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         # Our strategies count the uses of connections that they leave alone.
         if 'exec_command' in vars(connection):
             return f'{name} connection'
-        return f'{name} connection, strategy not of mitosis.express'
+        return f'connection {name} under a strategy that is not of mitosis.express'

@@ -83,12 +83,16 @@ class Express:
     """Mixin: put it before a stock ConnectionBase class, and set `login_type`."""
 
     login_type: Any
+    # What the stock class brings along.
     _load_name: str
+    _play_context: Any
+    _shell: Any
+    transport: str
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._notes = Notes()
-        record_shell(self._shell, self._notes)  # type: ignore[has-type]
+        record_shell(self._shell, self._notes)
         # The process that the run ends with: a task's connection is made in a worker, a child of that process.
         self._run_pid = int(kwargs.get('ansible_playbook_pid') or os.getpid())
         self._name_shown = ''
@@ -131,7 +135,7 @@ class Express:
             return super().exec_command(cmd, in_data=in_data, sudoable=sudoable)  # type: ignore[misc]
 
     def put_file(self, in_path: str, out_path: str) -> Any:
-        if self.transport == 'local':  # type: ignore[attr-defined]
+        if self.transport == 'local':
             return super().put_file(in_path, out_path)  # type: ignore[misc]
         try:
             return self._attempt(self._put, in_path, out_path)
@@ -140,7 +144,7 @@ class Express:
             return super().put_file(in_path, out_path)  # type: ignore[misc]
 
     def fetch_file(self, in_path: str, out_path: str) -> Any:
-        if self.transport == 'local':  # type: ignore[attr-defined]
+        if self.transport == 'local':
             return super().fetch_file(in_path, out_path)  # type: ignore[misc]
         try:
             return self._attempt(self._fetch, in_path, out_path)
@@ -169,7 +173,7 @@ class Express:
     # the two ways
 
     def _stock(self, reason: str) -> None:
-        display.vvv(f'MITOSIS: the stock way: {reason}', host=self._play_context.remote_addr)  # type: ignore[attr-defined]
+        display.vvv(f'MITOSIS: the stock way: {reason}', host=self._play_context.remote_addr)
         self._count = reason
 
     def _attempt(self, action: Any, *args: Any) -> Any:
@@ -180,7 +184,7 @@ class Express:
             raise Stock('turned off')
         if getattr(self._shell, '_IS_WINDOWS', False):
             raise Stock('windows')
-        self._connect()  # type: ignore[attr-defined]
+        self._connect()
         try:
             result = action(_runtime.client(self._run_pid), *args)
         except Refused as e:
@@ -213,7 +217,7 @@ class Express:
     def _context(self, client: Client, become: Any = None, interpreter: str | None = None) -> int:
         """The id of the context of an account and interpreter, which is started where it is missing."""
         login = self.login_type(self)
-        retries = int(self.get_option('reconnection_retries')) if self.transport == 'ssh' else 0  # type: ignore[attr-defined]
+        retries = int(self.get_option('reconnection_retries')) if self.transport == 'ssh' else 0
         chain = self._chain(become, interpreter, login)
         attempt = 0
         while True:
@@ -245,7 +249,7 @@ class Express:
             raise Stock('without python')
         if not more.get('hop'):
             login.failed(error, retries_left)
-        elif error.kind == 'exit':
+        elif error.kind == 'exit' and b'BECOME-SUCCESS-' not in more['out']:  # else it was no refusal
             raise Refused(more['rc'], more['out'], more['err'])
         raise Stock(f'no context ({error.text})')
 
@@ -302,10 +306,10 @@ class Express:
                 try:
                     return self._run_module(client, payload, meaning, become)
                 except NoInterpreter as e:
-                    display.vvv(f'MITOSIS: {e}', host=self._play_context.remote_addr)  # type: ignore[attr-defined]
+                    display.vvv(f'MITOSIS: {e}', host=self._play_context.remote_addr)
         context = self._context(client, become)
         if meaning.home_of in ('~', '~' + str(self.get_option('remote_user') if self.transport == 'ssh' else '')) \
-                and become is None and self._home:  # type: ignore[attr-defined]
+                and become is None and self._home:
             return 0, self._home.encode() + b'\n', b''
         args: dict[str, Any] = {'tty': self._wants_tty(in_data, sudoable), 'cwd': self._cwd()}
         if meaning.argv is not None:
@@ -319,7 +323,7 @@ class Express:
         return os.fsdecode(cwd) if cwd else None
 
     def _wants_tty(self, in_data: bytes | None, sudoable: bool) -> bool:
-        return bool(self.transport == 'ssh' and not in_data and sudoable  # type: ignore[attr-defined]
+        return bool(self.transport == 'ssh' and not in_data and sudoable
                     and self.get_option('use_tty'))
 
     @staticmethod
@@ -363,7 +367,7 @@ class Express:
         return wish
 
     def _put(self, client: Client, in_path: str, out_path: str) -> None:
-        display.vvv(f'PUT {in_path} TO {out_path}', host=self._play_context.remote_addr)  # type: ignore[attr-defined]
+        display.vvv(f'PUT {in_path} TO {out_path}', host=self._play_context.remote_addr)
         if not os.path.exists(in_path):
             raise AnsibleFileNotFound(f'file or module does not exist: {in_path}')
         context = self._context(client)
@@ -374,7 +378,7 @@ class Express:
             raise AnsibleError(f'failed to transfer file to {in_path} {out_path}:\n{e}') from e
 
     def _fetch(self, client: Client, in_path: str, out_path: str) -> None:
-        display.vvv(f'FETCH {in_path} TO {out_path}', host=self._play_context.remote_addr)  # type: ignore[attr-defined]
+        display.vvv(f'FETCH {in_path} TO {out_path}', host=self._play_context.remote_addr)
         context = self._context(client)
         try:
             with open(out_path, 'wb') as target:

@@ -27,6 +27,7 @@ _DATE = re.compile(rb'datetime\.datetime\((\d+), (\d+), (\d+), (\d+), (\d+)(?:, 
                    rb'tzinfo=datetime\.timezone\.utc\)$')
 _FIELDS_2 = [b'ansible_module', b'module_fqn', b'profile', b'date_time', b'rlimit_nofile', b'params', b'extensions']
 _RLIMIT_1 = re.compile(rb'^ *requested_soft = min\(existing_hard, (\d+)\)$', re.M)
+_COVERAGE_1 = re.compile(rb'^ *(?:import coverage$|.*\.find_(?:spec|module)\(.coverage.\))', re.M)
 _LINES_1 = {
     'date_time': re.compile(rb'^ *zinfo\.date_time = (\(\d+(?:, \d+){5}\))$', re.M),
     'fqn': re.compile(rb"^ *runpy\.run_module\(mod_name='([\w.]+)', init_globals=dict\(", re.M),
@@ -36,7 +37,7 @@ _LINES_1 = {
 
 @dataclass
 class Payload:
-    """One module run.  `zip_data` is base64; `layout` says how the module is entered (1: basic and runpy, 2: _loader)."""
+    """One module run.  `zip_data` is base64; `layout`: how the module is entered (1: basic and runpy, 2: _loader)."""
 
     layout: int
     name: str
@@ -59,7 +60,7 @@ def parse(data: bytes) -> Payload | None:
         return None
     try:
         return _parse_2(data) if b'\nzip_data=' in data else _parse_1(data)
-    except (ValueError, SyntaxError, KeyError, AttributeError, IndexError):
+    except (ValueError, SyntaxError, TypeError, LookupError, AttributeError, RecursionError, MemoryError):
         return None
 
 
@@ -95,7 +96,9 @@ def _parse_1(data: bytes) -> Payload | None:
     start = data.index(mark) + len(mark)
     end = data.index(b"'\n", start)
     rest = data[:start] + data[end:]
-    if b'import coverage' in rest or not data.endswith(b"if __name__ == '__main__':\n    _ansiballz_main()\n"):
+    # No newline follows where the template was stripped of its comments, as it is without ANSIBLE_KEEP_REMOTE_FILES.
+    end_mark = b"if __name__ == '__main__':\n    _ansiballz_main()"
+    if _COVERAGE_1.search(rest) or not data.endswith((end_mark, end_mark + b'\n')):
         return None
     found = {name: pattern.findall(rest) for name, pattern in _LINES_1.items()}
     params = re.findall(rb'^    ANSIBALLZ_PARAMS = (.*)$', rest, re.M)

@@ -53,11 +53,17 @@ class Meaning:
 def explain(notes: Notes, line: str) -> Meaning:
     """The meaning of what exec_command was given."""
     meaning = Meaning(line)
+    if line in notes.becomes:  # of `raw`: without a shell around it
+        meaning.command, meaning.become = notes.becomes[line]
+        meaning.argv = ['/bin/sh', '-c', meaning.command]
+        return meaning
     try:
         words = shlex.split(line)
     except ValueError:
         return meaning
-    if len(words) < 3 or words[-2] != '-c' or line != f'{line.split(" -c ")[0]} -c {shlex.quote(words[-1])}':
+    # Only the last word may hold what a shell would not take as it is.
+    plain = all(word == shlex.quote(word) for word in words[:-1]) and '=' not in line.partition(' ')[0]
+    if len(words) < 3 or words[-2] != '-c' or not plain or line != ' '.join(shlex.quote(word) for word in words):
         return meaning
     command = notes.appended.get(words[-1], words[-1])
     if command in notes.becomes:
