@@ -77,6 +77,7 @@ def main() -> None:
     path = os.path.join(folder, SOCKET)
     fd = watch_process(watched)
     listener = bind(path)
+    ours = os.stat(path).st_ino
     from .log import Log
     from .multiplexer import Multiplexer
     # The starter waits for this end, and so for a socket that is listened to; the rest lives on by itself.
@@ -100,13 +101,12 @@ def main() -> None:
         mux.log.error('the multiplexer ends')
         raise
     finally:
-        for name in (SOCKET, LOCK):
-            try:
-                os.unlink(os.path.join(folder, name))
-            except OSError:
-                pass
         try:
-            os.rmdir(folder)
+            # A successor may already be there.
+            if os.stat(path).st_ino == ours:
+                os.unlink(path)
+                os.unlink(os.path.join(folder, LOCK))
+                os.rmdir(folder)
         except OSError:
             pass
         os._exit(0)

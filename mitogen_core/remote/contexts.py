@@ -146,8 +146,7 @@ class Child(object):
             pid = self.pid
             # It sees the end of its stdin; what is deaf to that is killed.
             self.loop.later(2, lambda: self.pid and kill_group(pid))
-        close(*self.fds)
-        self.rfd = self.wfd = self.err = None
+        self._close()
         if self.call:
             call, self.call = self.call, None
             call.fail(u'boot', to_text(self.reason or reason))
@@ -162,13 +161,16 @@ class Child(object):
         else:
             self._end(u'timeout' if reason == 'timeout' else u'boot', reason)
 
-    def _end(self, kind, reason):
-        self.loop.cancel(self.timer)
-        self.broker.children.pop(self.id, None)
+    def _close(self):
         for fd in self.fds:
             self.loop.watch(fd)
         close(*self.fds)
         self.rfd = self.wfd = self.err = None
+
+    def _end(self, kind, reason):
+        self.loop.cancel(self.timer)
+        self.broker.children.pop(self.id, None)
+        self._close()
         if self.call:
             call, self.call = self.call, None
             call.fail(kind, reason)

@@ -71,11 +71,13 @@ def test_same_results(core: Core, way: str, runs: Runs) -> None:
     left, right = by_host(stock.finished.records, stock.own), by_host(ours.finished.records, ours.own)
     found = [f'{host}: {line}' for host in sorted({*left, *right})
              for line in aligned(left.get(host, []), right.get(host, []))]
-    assert [line for line in found if not any(re.search(pattern, line) for pattern in DIFFERENCES)] == []
+    found = [line for line in found if not any(re.search(pattern, line) for pattern in DIFFERENCES)]
+    assert not found, '\n'.join(found)
 
 
 def test_nothing_is_left(core: Core, way: str, runs: Runs) -> None:
-    assert runs[core.version, way].result().leftovers == []
+    leftovers = runs[core.version, way].result().leftovers
+    assert not leftovers, '\n'.join(leftovers)
 
 
 def test_accelerated(core: Core, way: str, runs: Runs) -> None:

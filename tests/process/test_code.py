@@ -17,7 +17,7 @@ import os
 
 
 def add(a, b=0):
-    return {'sum': a + b, 'pid': os.getpid(), 'name': __name__}
+    return {u'sum': a + b, u'pid': os.getpid(), u'name': u'' + __name__}
 
 
 def echo(value):

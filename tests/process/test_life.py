@@ -228,7 +228,7 @@ def test_a_context_dies_with_its_parent(engine: Engine, edge: Interpreter, fifo,
     ids, hellos = three(engine, edge.path)
     pids = [hello['pid'] for hello in hellos]
     up = fifo('up')
-    handle = engine.client.start(ids[2], 'processes', 'exec', {'argv': ['/bin/sh', '-c', f'echo $$ >{up}; sleep 3600']})
+    handle = engine.client.start(ids[2], 'processes', 'exec', {'argv': ['/bin/sh', '-c', f'echo $$ >{up}; exec sleep 3600']})
     with open(up) as words:
         command = int(words.read())
     os.kill(pids[victim], signal.SIGKILL)

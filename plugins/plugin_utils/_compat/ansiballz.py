@@ -3,8 +3,8 @@
 2.16-2.18: `module_common.ANSIBALLZ_TEMPLATE`, filled in by %-formatting.
 2.19-2.21: `_internal/_ansiballz/_wrapper.py`, and at its end a call with one argument a line.
 
-A wrapper with anything unusual in it (coverage, a debugger, a line that we don't know) gives None: it then runs as the
-text that it is.
+A wrapper that does not have this shape, or has coverage or a debugger in it, gives None: it then runs as the text that
+it is.  In connection-only mode each worker imports this file anew, hence plain classes and late regular expressions.
 """
 
 from __future__ import annotations
@@ -18,35 +18,29 @@ import re
 import struct
 import zipfile
 import zlib
-from dataclasses import dataclass
 
 WRAPPER = b'_ANSIBALLZ_WRAPPER = True'
 HEAD = 4096
 
-_DATE = re.compile(rb'datetime\.datetime\((\d+), (\d+), (\d+), (\d+), (\d+)(?:, (\d+))?(?:, (\d+))?, '
-                   rb'tzinfo=datetime\.timezone\.utc\)$')
+_DATE = (rb'datetime\.datetime\((\d+), (\d+), (\d+), (\d+), (\d+)(?:, (\d+))?(?:, (\d+))?, '
+         rb'tzinfo=datetime\.timezone\.utc\)$')
 _FIELDS_2 = [b'ansible_module', b'module_fqn', b'profile', b'date_time', b'rlimit_nofile', b'params', b'extensions']
-_RLIMIT_1 = re.compile(rb'^ *requested_soft = min\(existing_hard, (\d+)\)$', re.M)
-_COVERAGE_1 = re.compile(rb'^ *(?:import coverage$|.*\.find_(?:spec|module)\(.coverage.\))', re.M)
+_RLIMIT_1 = rb'^ *requested_soft = min\(existing_hard, (\d+)\)$'
+_COVERAGE_1 = rb'^ *(?:import coverage$|.*\.find_(?:spec|module)\(.coverage.\))'
 _LINES_1 = {
-    'date_time': re.compile(rb'^ *zinfo\.date_time = (\(\d+(?:, \d+){5}\))$', re.M),
-    'fqn': re.compile(rb"^ *runpy\.run_module\(mod_name='([\w.]+)', init_globals=dict\(", re.M),
-    'name': re.compile(rb"^ *temp_path = tempfile\.mkdtemp\(prefix='ansible_' \+ '([\w.]+)' \+ '_payload_'\)$", re.M),
+    'date_time': rb'^ *zinfo\.date_time = (\(\d+(?:, \d+){5}\))$',
+    'fqn': rb"^ *runpy\.run_module\(mod_name='([\w.]+)', init_globals=dict\(",
+    'name': rb"^ *temp_path = tempfile\.mkdtemp\(prefix='ansible_' \+ '([\w.]+)' \+ '_payload_'\)$",
 }
 
 
-@dataclass
 class Payload:
     """One module run.  `zip_data` is base64; `layout`: how the module is entered (1: basic and runpy, 2: _loader)."""
 
-    layout: int
-    name: str
-    fqn: str
-    params: str
-    profile: str
-    date_time: tuple[int, ...]
-    rlimit_nofile: int
-    zip_data: bytes
+    def __init__(self, layout: int, name: str, fqn: str, params: str, profile: str, date_time: tuple[int, ...],
+                 rlimit_nofile: int, zip_data: bytes) -> None:
+        self.layout, self.name, self.fqn, self.params, self.profile = layout, name, fqn, params, profile
+        self.date_time, self.rlimit_nofile, self.zip_data = date_time, rlimit_nofile, zip_data
 
     @property
     def key(self) -> str:
@@ -77,7 +71,7 @@ def _parse_2(data: bytes) -> Payload | None:
         if not value.endswith(b','):
             return None
         fields[name] = value[:-1]
-    date = _DATE.match(fields[b'date_time'])
+    date = re.match(_DATE, fields[b'date_time'])
     if list(fields) != _FIELDS_2 or fields[b'extensions'] != b'{}' or not date:
         return None
 
@@ -98,11 +92,11 @@ def _parse_1(data: bytes) -> Payload | None:
     rest = data[:start] + data[end:]
     # No newline follows where the template was stripped of its comments, as it is without ANSIBLE_KEEP_REMOTE_FILES.
     end_mark = b"if __name__ == '__main__':\n    _ansiballz_main()"
-    if _COVERAGE_1.search(rest) or not data.endswith((end_mark, end_mark + b'\n')):
+    if re.search(_COVERAGE_1, rest, re.M) or not data.endswith((end_mark, end_mark + b'\n')):
         return None
-    found = {name: pattern.findall(rest) for name, pattern in _LINES_1.items()}
+    found = {name: re.findall(pattern, rest, re.M) for name, pattern in _LINES_1.items()}
     params = re.findall(rb'^    ANSIBALLZ_PARAMS = (.*)$', rest, re.M)
-    limits = _RLIMIT_1.findall(rest)
+    limits = re.findall(_RLIMIT_1, rest, re.M)
     if len(params) != 1 or len(limits) > 1 or not all(found.values()):
         return None
     value = ast.literal_eval(params[0].decode())
@@ -111,13 +105,11 @@ def _parse_1(data: bytes) -> Payload | None:
                    ast.literal_eval(found['date_time'][0].decode()), int(limits[0]) if limits else 0, data[start:end])
 
 
-@dataclass
 class Closure:
     """What a zip file holds, by content: the same in every run of Ansible, whatever the zip's dates are."""
 
-    digest: str
-    listing: bytes
-    files: dict[str, bytes]
+    def __init__(self, digest: str, listing: bytes, files: dict[str, bytes]) -> None:
+        self.digest, self.listing, self.files = digest, listing, files
 
 
 def unzip(zip_data: bytes) -> Closure:

@@ -11,21 +11,20 @@ expand_user; BecomeBase.build_become_command.  2.16-2.20 append ' && sleep 0' to
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass, field
 from typing import Any
 
 MAX_NOTES = 64
 
 
-@dataclass
 class Notes:
     """What the plugins of one connection built lately: string -> where it came from."""
 
-    modules: dict[str, tuple[dict[str, str] | None, str]] = field(default_factory=dict)
-    environments: dict[str, dict[str, str]] = field(default_factory=dict)
-    becomes: dict[str, tuple[str, Any]] = field(default_factory=dict)
-    appended: dict[str, str] = field(default_factory=dict)
-    expansions: dict[str, str] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self.modules: dict[str, tuple[dict[str, str] | None, str]] = {}
+        self.environments: dict[str, dict[str, str]] = {}
+        self.becomes: dict[str, tuple[str, Any]] = {}
+        self.appended: dict[str, str] = {}
+        self.expansions: dict[str, str] = {}
 
     def note(self, kind: str, result: Any, meaning: Any) -> None:
         notes = getattr(self, kind)
@@ -35,19 +34,19 @@ class Notes:
             notes[result] = meaning
 
 
-@dataclass
 class Meaning:
     """What a command line is: `command` (or the whole line, where `argv` is None) run by `shell`, maybe by another
     account (`become`: the plugin), maybe a module on stdin (`interpreter` and `environment`), maybe the expansion of a
     '~' (`home_of`)."""
 
-    line: str
-    argv: list[str] | None = None
-    command: str = ''
-    become: Any = None
-    interpreter: str | None = None
-    environment: dict[str, str] | None = None
-    home_of: str | None = None
+    def __init__(self, line: str) -> None:
+        self.line = line
+        self.argv: list[str] | None = None
+        self.command = ''
+        self.become: Any = None
+        self.interpreter: str | None = None
+        self.environment: dict[str, str] | None = None
+        self.home_of: str | None = None
 
 
 def explain(notes: Notes, line: str) -> Meaning:
