@@ -177,7 +177,7 @@ class Contexts:
     def _spawn(self, slot: Slot, spec: dict[str, Any], parent: int) -> None:
         slot.id = self.mux.new_context_id()
         self.by_id[slot.id] = slot
-        args = {key: spec[key] for key in ('argv', 'env', 'password', 'password_fd', 'tty', 'cwd', 'timeout')
+        args: dict[str, Any] = {key: spec[key] for key in ('argv', 'env', 'password', 'password_fd', 'tty', 'cwd', 'timeout')
                 if key in spec}
         args['id'] = slot.id
         if not parent:

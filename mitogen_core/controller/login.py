@@ -33,14 +33,15 @@ class Login(Child):
 
     def start(self, args: dict[str, Any], ends: Any, tty: bool) -> int:
         argv = list(args['argv'])
+        stdin, stdout, stderr = ends
         environ = dict(os.environ, **args.get('env') or {})
         if args.get('password_fd') is None:
-            return int(spawn(argv, *ends, environ=environ, cwd=args.get('cwd'), tty=tty))
+            return int(spawn(argv, stdin, stdout, stderr, environ, args.get('cwd'), tty))
         rfd, wfd = pipe()
         try:
             os.write(wfd, args['password'].encode('utf-8', 'surrogateescape') + b'\n')
             argv[args['password_fd']] = f'-d{rfd}'
-            return int(spawn(argv, *ends, environ=environ, cwd=args.get('cwd'), tty=tty, keep=(rfd,)))
+            return int(spawn(argv, stdin, stdout, stderr, environ, args.get('cwd'), tty, keep=(rfd,)))
         finally:
             close(rfd, wfd)
 

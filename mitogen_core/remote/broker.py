@@ -248,5 +248,4 @@ class Broker(object):
         for child in list(self.children.values()):
             child.link.close('shutdown')
         self.runners.shutdown()
-        self.parent.flush(self.loop.clock() + 1)
         os._exit(0)

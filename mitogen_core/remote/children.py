@@ -133,8 +133,6 @@ class Command(object):
         self.loop, self.on_exit = loop, on_exit
         self._chunks = {}
         self._stdin = memoryview(stdin)
-        self._status = None
-        self._tty = tty
         if tty:
             master, slave = open_tty()
             fds, self._in = (slave, slave, slave), None

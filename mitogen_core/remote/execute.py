@@ -35,7 +35,7 @@ def prepare(call):
                 resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
             except ValueError:
                 pass
-    if call.get(u'interpreter', '').startswith('/'):
+    if call.get(u'interpreter', '').startswith('/') and ' ' not in call[u'interpreter']:
         sys.executable = to_native(call[u'interpreter'])
     sys.argv[:] = ['']
 
@@ -100,7 +100,11 @@ def concluded(action):
     exit functions called and output flushed."""
     code, value = 0, None
     try:
-        value = action()
+        try:
+            value = action()
+        except Exception:
+            code = 1
+            sys.excepthook(*sys.exc_info())
     except SystemExit as e:
         if e.code is None or isinstance(e.code, int):
             code = e.code or 0

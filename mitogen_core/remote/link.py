@@ -8,7 +8,7 @@ from ..wire.constants import HIGH_WATER, READ_SIZE
 from ..wire.errors import ProtocolError
 from ..wire.frames import FrameDecoder
 from ..wire.states import LINK, step
-from .loop import OUT, close, read, set_cloexec, set_nonblocking, wait_ready
+from .loop import close, read, set_cloexec, set_nonblocking
 
 
 class Link(object):
@@ -137,11 +137,3 @@ class Link(object):
             other.resume()
         self._waiting = []
         self.on_close(self, reason)
-
-    def flush(self, deadline):
-        """Write what is queued, waiting at most until clock() == deadline.  For orderly ends only."""
-        while self._out and self.state != 'closed':
-            left = deadline - self.loop.clock()
-            if left <= 0 or not wait_ready(self.wfd, OUT, left):
-                return
-            self._writable()

@@ -143,19 +143,6 @@ class Loop(object):
         self._poller = None
 
 
-def wait_ready(fd, mask, seconds):
-    """Wait until `fd` is ready; is it?"""
-    poller, unit = _poller()
-    try:
-        poller.register(fd, mask)
-        return bool(poller.poll(seconds * unit))
-    except (OSError, IOError, select.error):
-        return False
-    finally:
-        if hasattr(poller, 'close'):
-            poller.close()
-
-
 def set_nonblocking(fd):
     fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_NONBLOCK)
 

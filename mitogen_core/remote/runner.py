@@ -79,6 +79,8 @@ class Executor(object):
             try:
                 close(*(self.fds + tuple(inherited)))
                 executor_main(finder, req_r, done_w, out_w, err_w, like)
+            except BaseException:
+                execute.traceback.print_exc()
             finally:
                 os._exit(1)
         close(req_r, done_w, out_w, err_w)
@@ -146,9 +148,11 @@ def rehearse(finder, like):
     page, and not while somebody waits."""
     finder.use(finder.store.files(like))
     for module in list(sys.modules.values()):
+        # By their types alone: a lazy object, such as six has, would import something when it is asked.
         for value in list(getattr(module, '__dict__', {}).values()):
-            for inner in list(getattr(value, '__dict__', {}).values()) if isinstance(value, type) else (value,):
-                getattr(inner, '__code__', None)
+            for inner in list(value.__dict__.values()) if type(value) is type else (value,):
+                if type(inner) is type(rehearse):
+                    inner.__code__
 
 
 def serve(finder, handle, call, bulk, done, me):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ansible.errors import (AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound)
@@ -88,6 +88,7 @@ class Express:
     _play_context: Any
     _shell: Any
     transport: str
+    _connect: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -129,10 +130,12 @@ class Express:
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         try:
-            return self._attempt(self._exec, explain(self._notes, str(cmd)), in_data, sudoable)
+            result: tuple[int, bytes, bytes] = self._attempt(
+                self._exec, explain(self._notes, str(cmd)), in_data, sudoable)
         except Stock as e:
             self._stock(str(e))
-            return super().exec_command(cmd, in_data=in_data, sudoable=sudoable)  # type: ignore[misc]
+            result = super().exec_command(cmd, in_data=in_data, sudoable=sudoable)  # type: ignore[misc]
+        return result
 
     def put_file(self, in_path: str, out_path: str) -> Any:
         if self.transport == 'local':
@@ -255,7 +258,7 @@ class Express:
 
     def _get(self, client: Client, login: Any, chain: list[dict[str, Any]], become: Any, interpreter: str | None) -> int:
         conversation = None
-        release = lambda: None  # noqa: E731
+        release: Callable[[], None] = _nothing
         timeout = int(self.get_option('mitosis_boot_timeout'))
         try:
             while True:
@@ -348,6 +351,8 @@ class Express:
                     self._context(client, become, meaning.interpreter)
                 elif e.kind == 'need-code':
                     self._send_code(client, payload)
+                elif e.kind == 'died':
+                    return 137, b'', e.text.encode()  # as if the module's interpreter had been killed
                 else:
                     raise AnsibleConnectionFailure(f'module {payload.fqn}: {e.text}') from e
         raise Stock('its code was not accepted')
@@ -386,6 +391,10 @@ class Express:
                     target.write(chunk)
         except (CallError, OSError) as e:
             raise AnsibleError(f'failed to transfer file to {in_path} {out_path}:\n{e}') from e
+
+
+def _nothing() -> None:
+    pass
 
 
 def _chunks(source: Any) -> Iterator[bytes]:

@@ -117,6 +117,7 @@ class Bench:
         return kept | {
             "ANSIBLE_CONFIG": str(home / "ansible.cfg"),
             "ANSIBLE_HOME": str(home),
+            "ANSIBLE_SSH_CONTROL_PATH_DIR": str(home / "cp"),
             "ANSIBLE_COLLECTIONS_PATH": self.collections,
             "ANSIBLE_ROLES_PATH": str(HERE / "roles"),
             "ANSIBLE_PIPELINING": "True",

@@ -35,7 +35,7 @@ def test_hello(interpreter: Interpreter):
     with Boot(boot_argv(interpreter.path)) as boot:
         version, head = boot.hello()
     me = pwd.getpwuid(os.getuid())
-    assert version == '%d.%d' % interpreter.version
+    assert version == '.'.join(map(str, interpreter.version))
     assert head['version'] == VERSION
     assert head['id'] == 7
     assert head['pid'] == boot.process.pid
@@ -72,7 +72,7 @@ def test_too_much_noise(engine: Engine, size: int):
     if size < 1 << 16:
         assert engine.get(login('noisy', argv))[0]
     else:
-        with pytest.raises(CallError, match='noisy: it printed .* bytes and never became ready'):
+        with pytest.raises(CallError, match=r'noisy: it printed \d+ bytes and never became ready'):
             engine.get(login('noisy', argv))
 
 
@@ -152,7 +152,7 @@ def test_login_shells(shell: str):
 
 
 def test_what_csh_or_fish_would_change_is_not_there():
-    """Single-quoted, all is literal to both but '!' (csh, interactive or not), a newline (csh) and a backslash (fish)."""
+    """Single-quoted, all is literal to both but '!' and a newline (csh) and a backslash (fish)."""
     assert not set(bootstrap.boot_command()) & set('!\n\\')
     assert bootstrap.boot_command().isascii()
 
@@ -195,7 +195,7 @@ def test_stdin_ends_at_any_byte(interpreter: Interpreter, clean: str):
         try:
             for offset, boot in boots:
                 boot.feed(data[:offset])
-            for offset, boot in boots:
+            for _, boot in boots:
                 boot.process.stdin.close()
             for offset, boot in boots:
                 assert boot.process.wait(SECONDS) in ((70,) if offset <= code_end else (0, 70)), offset

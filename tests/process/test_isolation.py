@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 
 import pytest
@@ -43,8 +44,10 @@ TRACES: dict[str, tuple[str, bool | None]] = {
     'locale': ('import locale; locale.setlocale(locale.LC_ALL, "C")', True),
     'closed output': ('basic.AnsibleModule.exit_json = None; os.write(1, b"{}"); os.close(1); os._exit(0)', False),
     'other output': ('module.exit_json = lambda **k: None; import json; print(json.dumps({"pid": os.getpid()})); '
-                     'sys.stdout.flush(); n = os.open("/dev/null", os.O_WRONLY); os.dup2(n, 1); os.dup2(n, 2); sys.exit()', False),
-    'other streams': ('print("{}"); sys.stdout.flush(); sys.stderr = sys.stdout = open(os.devnull, "w"); sys.exit()', True),
+                     'sys.stdout.flush(); n = os.open("/dev/null", os.O_WRONLY); os.dup2(n, 1); os.dup2(n, 2); '
+                     'sys.exit()', False),
+    'other streams': ('print("{}"); sys.stdout.flush(); sys.stderr = sys.stdout = open(os.devnull, "w"); '
+                      'sys.exit()', True),
     'hook': ('sys.excepthook = None', True),
     'recursion limit': ('sys.setrecursionlimit(50000)', True),
     'nice': ('os.nice(5)', False),
@@ -111,8 +114,6 @@ def test_a_module_that_takes_the_protocol_away(runners):
     """Writes to every descriptor that it was not given: at worst its own call fails."""
     code = ('for n in range(3, 60):\n  try:\n    os.write(n, b"\\xff" * 100)\n  except OSError:\n    pass')
     for isolation in ('fork', 'inline'):
-        try:
+        with contextlib.suppress(MitosisError):
             runners.probe(code, isolation=isolation)
-        except MitosisError:
-            pass
         assert runners.state(isolation)['state']['umask'] >= 0

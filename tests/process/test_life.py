@@ -31,9 +31,10 @@ class Busy:
         self.broker = engine.pid_of(self.context)
         runners = Runners(engine, self.context)
         assert runners.probe('', isolation=isolation).rc == 0
-        self.handle = runners.start('f = open(%r, "w"); f.write("%%d %%d" %% (os.getpid(), os.getppid())); f.close()\n'
-                                    'os.rename(%r, %r)\nimport time\ntime.sleep(3600)' % (note + '.new', note + '.new', note),
-                                    isolation=isolation)
+        new = note + '.new'
+        self.handle = runners.start(
+            f'f = open({new!r}, "w"); f.write("%d %d" % (os.getpid(), os.getppid())); f.close()\n'
+            f'os.rename({new!r}, {note!r})\nimport time\ntime.sleep(3600)', isolation=isolation)
         leaks.wait_until(lambda: os.path.exists(note), 'the module')
         with open(note) as words:
             self.executor, self.supervisor = map(int, words.read().split())
@@ -228,7 +229,8 @@ def test_a_context_dies_with_its_parent(engine: Engine, edge: Interpreter, fifo,
     ids, hellos = three(engine, edge.path)
     pids = [hello['pid'] for hello in hellos]
     up = fifo('up')
-    handle = engine.client.start(ids[2], 'processes', 'exec', {'argv': ['/bin/sh', '-c', f'echo $$ >{up}; exec sleep 3600']})
+    handle = engine.client.start(ids[2], 'processes', 'exec', {
+        'argv': ['/bin/sh', '-c', f'echo $$ >{up}; exec sleep 3600']})
     with open(up) as words:
         command = int(words.read())
     os.kill(pids[victim], signal.SIGKILL)
@@ -273,12 +275,12 @@ def test_one_login_for_many_clients(engine: Engine, edge: Interpreter, tmp_path)
 # --- starting
 
 def test_two_starters_make_one_multiplexer(engine: Engine, tmp_path):
-    code = ('import sys; from mitogen_core.controller import supervisor; c = supervisor.connect(sys.argv[1], %d); '
-            'print(c.call(0, "status", "status", {}, timeout=30)[0]["pid"])' % engine.watched.pid)
-    folder = tmp_path / 'fresh'
+    code = ('import sys; from mitogen_core.controller import supervisor; c = supervisor.connect(sys.argv[1], '
+            'int(sys.argv[2])); print(c.call(0, "status", "status", {}, timeout=30)[0]["pid"])')
+    folder, watched = tmp_path / 'fresh', str(engine.watched.pid)
     folder.mkdir(mode=0o700)
     root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    starters = [subprocess.Popen([sys.executable, '-c', code, str(folder)], stdout=subprocess.PIPE, cwd=root)
+    starters = [subprocess.Popen([sys.executable, '-c', code, str(folder), watched], stdout=subprocess.PIPE, cwd=root)
                 for _ in range(4)]
     pids = {starter.communicate(timeout=30)[0].strip() for starter in starters}
     assert len(pids) == 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import zipfile
 
 import pytest
 
@@ -178,7 +177,8 @@ def test_forks_and_both_go_on(runners, tmp_path, isolation: str):
 @both
 def test_exit_functions_run(runners, tmp_path, isolation: str):
     note = tmp_path / 'note'
-    done = runners.probe(f'import atexit\natexit.register(lambda open=open, sys=sys: (open({str(note)!r}, "w").write("ran"), '
+    done = runners.probe(f'import atexit\natexit.register(lambda open=open, sys=sys: ('
+                         f'open({str(note)!r}, "w").write("ran"), '
                          'sys.stdout.write("late\\n")))', isolation=isolation)
     assert note.read_text() == 'ran'
     assert done.out.endswith(b'late\n')
@@ -190,8 +190,9 @@ def test_threads_are_waited_for(runners, tmp_path, isolation: str):
     """As by the interpreter at its end: the work of a thread that is no daemon is done when the call returns.  Its
     pause is what an end that does not wait would not give it."""
     note = tmp_path / 'note'
-    code = ('import threading, time\ndef work(time=time, open=open):\n  time.sleep(0.2)\n  open(%r, "w").write("done")\n'
-            'threading.Thread(target=work).start()' % str(note))
+    code = (f'import threading, time\ndef work(time=time, open=open):\n  time.sleep(0.2)\n'
+            f'  open({str(note)!r}, "w").write("done")\n'
+            'threading.Thread(target=work).start()')
     assert runners.probe(code, isolation=isolation).rc == 0
     assert note.read_text() == 'done'
     assert runners.state(isolation)['state']['threads'] == 1
@@ -248,7 +249,8 @@ import os, subprocess, sys
 from ansible.module_utils import basic
 code = "import sys; sys.path.insert(0, %r); from ansible.module_utils.extra import VALUE; print(VALUE)" % _modlib_path
 out = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE).communicate()[0]
-basic.AnsibleModule().exit_json(path=_modlib_path, out=out.decode(), mode=os.stat(os.path.dirname(_modlib_path)).st_mode,
+basic.AnsibleModule().exit_json(path=_modlib_path, out=out.decode(),
+                                mode=os.stat(os.path.dirname(_modlib_path)).st_mode,
                                 names=sorted(__import__("zipfile").ZipFile(_modlib_path).namelist()))
 '''
 
@@ -274,4 +276,3 @@ def test_resources_of_the_closure(runners, shared):
     value = runners.probe(code).value
     assert value['source'] == value['data'] == standin.FILES['ansible/module_utils/extra.py']
     assert value['file'].endswith('/ansible_payload.zip/ansible/module_utils/extra.py')
-    assert zipfile.ZipFile  # the loader only pretends to be one

@@ -43,7 +43,7 @@ class Boot:
                                         start_new_session=True, bufsize=0)
         self._stderr = b''
 
-    def __enter__(self) -> 'Boot':
+    def __enter__(self) -> Boot:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -5,6 +5,7 @@ Everything that a test starts inherits MARK with a value of that test, and /proc
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import signal
@@ -95,10 +96,8 @@ def end(left: list[Process], mark: str) -> None:
     """Kill processes that a test started."""
     for each in left:
         if has_mark(each.pid, mark):
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.kill(each.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
 
 
 def strays(mark: str, root: int) -> list[Process]:
@@ -141,10 +140,8 @@ class Here:
     def _fds() -> dict[str, str]:
         found = {}
         for name in os.listdir('/proc/self/fd'):
-            try:
+            with contextlib.suppress(FileNotFoundError):  # the one that listed the folder
                 found[name] = os.readlink(f'/proc/self/fd/{name}')
-            except FileNotFoundError:
-                pass  # the one that listed the folder
         return found
 
     def check(self) -> None:

@@ -23,7 +23,8 @@ def test_first_stage():
 
 
 def test_shipped_lines():
-    assert sum(lines(path) for path in SHIPPED) <= 2500
+    """Comments and docstrings count, blank lines do not."""
+    assert sum(bool(line.strip()) for path in SHIPPED for line in path.read_bytes().splitlines()) <= 2500
 
 
 def test_shipped_bytes():

@@ -26,13 +26,16 @@ TEXTS = [
     (r'(?<=NETWORK\.254 )\d+', 'PORT'),
     (r'(?<=BECOME-SUCCESS-)\w+', '*'),
     (r'(?<=contract\.)\w+(?=\.temp)', '*'),
-    (r'\.ansible_tmp[\w.]+|(?<=/)tmp\w{8}\b|/\.source\.[\w.]*', '*tmp*'),
+    (r'\.ansible_tmp[\w.]+|\btmp\w{8}\b|/\.source\.[\w.]*', '*tmp*'),
     (r'\.\d+\.\d{4}-\d\d-\d\d@\d\d:\d\d:\d\d~', '.backup~'),
     (r'\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?', 'TIME'),
     (r'j\d{9,}\.\d+', 'JOB'),
-    (r'/tmp/ansible_\w+/', '/tmp/ansible_payload/'),
+    (r"/tmp/ansible_[\w.]+/", '/tmp/ansible_payload/'),
     (r'Elapsed|elapsed: \d+', 'elapsed'),
     (r'\bpid \d+', 'pid N'),
+    (r'(?<=Paused for )[\d.]+', 'N'),
+    # Of a traceback, what is in the module and below: what is above is ansible-core's wrapper, or ours.
+    (r'  File "(?!/tmp/ansible_payload)[^\n]*\n(    [^\n]*\n)*', ''),
 ]
 
 
