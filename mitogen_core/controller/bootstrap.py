@@ -111,8 +111,8 @@ def first_stage(python: str) -> str:
 
 
 def boot_command(pythons: tuple[str, ...] = CANDIDATES) -> str:
-    """A line for any login shell, csh and fish too: starts the first of `pythons` that is there, or prints NO_PYTHON and
-    ends with 127."""
+    """A line for any login shell, csh and fish too: it starts the first of `pythons` that is there, or prints NO_PYTHON
+    and ends with 127."""
     names = ' '.join(dict.fromkeys(pythons))
     marker = NO_PYTHON[:7] + '""' + NO_PYTHON[7:]
     return (f"exec /bin/sh -c 'for p in {names};do command -v $p >/dev/null 2>&1&&exec {first_stage('$p')};done;"

@@ -125,7 +125,8 @@ class Client:
         under_way: collections.deque[int] = collections.deque()
         offset = 0
         for chunk in chunks:
-            under_way.append(self.start(context, 'files', 'write', {'path': path, 'offset': offset, 'mode': mode}, chunk))
+            args = {'path': path, 'offset': offset, 'mode': mode}
+            under_way.append(self.start(context, 'files', 'write', args, chunk))
             offset += len(chunk)
             if len(under_way) >= WINDOW:
                 self.wait(under_way.popleft(), f'writing {path}')

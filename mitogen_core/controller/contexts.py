@@ -22,7 +22,7 @@ class Slot:
         self.path, self.name = path, name
         self.id = 0
         self.hello: dict[str, Any] | None = None
-        self.waiting: list['Walk'] = []
+        self.waiting: list[Walk] = []
         self.token = 0
         self.out = self.err = b''
         self.rc: int | None = None
@@ -43,7 +43,7 @@ class LoginCall:
     state = 'running'
     on_cancel: Any = None
 
-    def __init__(self, contexts: 'Contexts', slot: Slot) -> None:
+    def __init__(self, contexts: Contexts, slot: Slot) -> None:
         self.contexts, self.slot = contexts, slot
 
     def event(self, event: str) -> None:
@@ -177,8 +177,8 @@ class Contexts:
     def _spawn(self, slot: Slot, spec: dict[str, Any], parent: int) -> None:
         slot.id = self.mux.new_context_id()
         self.by_id[slot.id] = slot
-        args: dict[str, Any] = {key: spec[key] for key in ('argv', 'env', 'password', 'password_fd', 'tty', 'cwd', 'timeout')
-                if key in spec}
+        names = ('argv', 'env', 'password', 'password_fd', 'tty', 'cwd', 'timeout')
+        args: dict[str, Any] = {name: spec[name] for name in names if name in spec}
         args['id'] = slot.id
         if not parent:
             try:

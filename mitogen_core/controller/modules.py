@@ -29,8 +29,9 @@ class Modules:
         call.reply([digest for digest in args['digests'] if digest not in self.store.blobs])
 
     def do_run(self, call: Any, args: dict[str, Any], bulk: bytes) -> None:
-        """Run what args['payload'] names in args['context'], or at the end of args['chain'] (keys), with the bulk as its
-        parameters; the context answers the client itself.
+        """Run what args['payload'] names in args['context'], or at the end of args['chain'] (keys).
+
+        The bulk is its parameters, as JSON.  The context answers the client itself.
 
         Errors 'need-context' and 'need-code' ask the client for `contexts.get` and `define` first.
         """

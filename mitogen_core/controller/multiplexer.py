@@ -17,8 +17,21 @@ from typing import Any
 from ..remote.children import Reaper
 from ..remote.link import Link
 from ..remote.loop import Loop
-from ..wire.constants import (ADD_ROUTE, ALLOCATE_ID, CALL_SERVICE, CANCEL, DEL_ROUTE, FIRST_CLIENT, FIRST_DYNAMIC,
-                              FORWARD_LOG, FORWARD_MODULE, GET_MODULE, HELLO, IS_DEAD, ROOT)
+from ..wire.constants import (
+    ADD_ROUTE,
+    ALLOCATE_ID,
+    CALL_SERVICE,
+    CANCEL,
+    DEL_ROUTE,
+    FIRST_CLIENT,
+    FIRST_DYNAMIC,
+    FORWARD_LOG,
+    FORWARD_MODULE,
+    GET_MODULE,
+    HELLO,
+    IS_DEAD,
+    ROOT,
+)
 from ..wire.errors import ProtocolError
 from ..wire.frames import Frame
 from ..wire.hello import check_hello, hello
@@ -30,7 +43,6 @@ from .contexts import Contexts
 from .log import Log
 from .modules import Modules
 
-
 # What a target may have the multiplexer keep of its unfinished messages; those for workers are only passed on.
 MAX_NEWS = 4 << 20
 
@@ -38,7 +50,7 @@ MAX_NEWS = 4 << 20
 class ClientCall:
     """A request of a client to a service of the multiplexer; answered once."""
 
-    def __init__(self, mux: 'Multiplexer', client: int, reply_to: int) -> None:
+    def __init__(self, mux: Multiplexer, client: int, reply_to: int) -> None:
         self.mux, self.client, self.reply_to = mux, client, reply_to
         self.done = False
 

@@ -7,8 +7,21 @@ is gone, whatever its runners are doing.
 import os
 
 from ..wire import states
-from ..wire.constants import (ADD_ROUTE, CALL_FUNCTION, CALL_SERVICE, CANCEL, DEL_ROUTE, FORWARD_LOG, FORWARD_MODULE,
-                              GET_MODULE, HELLO, IS_DEAD, LOAD_MODULE, ROOT, SHUTDOWN)
+from ..wire.constants import (
+    ADD_ROUTE,
+    CALL_FUNCTION,
+    CALL_SERVICE,
+    CANCEL,
+    DEL_ROUTE,
+    FORWARD_LOG,
+    FORWARD_MODULE,
+    GET_MODULE,
+    HELLO,
+    IS_DEAD,
+    LOAD_MODULE,
+    ROOT,
+    SHUTDOWN,
+)
 from ..wire.errors import ProtocolError
 from ..wire.frames import Frame
 from ..wire.payloads import MORE, Assembler, frames, is_piece, pack, unpack

@@ -2,7 +2,7 @@
 
 import os
 
-from ..wire.constants import HELLO, READ_SIZE, SHUTDOWN
+from ..wire.constants import HELLO, READ_SIZE
 from ..wire.errors import ProtocolError
 from ..wire.frames import Frame
 from ..wire.hello import check_hello, hello

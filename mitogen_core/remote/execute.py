@@ -16,7 +16,7 @@ def prepare(call):
     """Give this process the working folder, environment and limits that the call asks for."""
     if call.get(u'cwd'):
         os.chdir(to_native(call[u'cwd']))
-        os.environ['PWD'] = to_native(call[u'cwd'])
+        os.environ['PWD'] = os.getcwd()
     try:
         os.getcwd()
     except OSError:
@@ -75,6 +75,7 @@ def run_module(finder, call, params):
                                extensions={})
         else:
             import runpy
+
             from ansible.module_utils import basic
             basic._ANSIBLE_ARGS = params
             runpy.run_module(mod_name=fqn, init_globals=dict(_module_fqn=fqn, _modlib_path=root),

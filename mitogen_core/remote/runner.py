@@ -17,7 +17,7 @@ import signal
 import socket
 import sys
 
-from ..wire.constants import (CALL_FUNCTION, CALL_SERVICE, CANCEL, FORWARD_LOG, LOAD_MODULE, READ_SIZE, SHUTDOWN)
+from ..wire.constants import CALL_FUNCTION, CALL_SERVICE, CANCEL, FORWARD_LOG, LOAD_MODULE, READ_SIZE, SHUTDOWN
 from ..wire.errors import ProtocolError
 from ..wire.frames import FrameDecoder
 from ..wire.payloads import Assembler, frames

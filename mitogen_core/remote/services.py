@@ -23,7 +23,8 @@ class Modules(object):
         self.broker = broker
 
     def do_run(self, call, args, bulk):
-        """args: see execute; the bulk is the module's parameters.  The answer has rc and out (bytes of stdout in its bulk)."""
+        """args: see execute; the bulk is the module's parameters.  The answer has rc, and out: how much of its bulk is
+        stdout; the rest is stderr."""
         self.broker.run(call, CALL_SERVICE, args, bulk)
 
 
@@ -52,7 +53,7 @@ class Processes(object):
 
 
 class Files(object):
-    """Moves bytes.  Each request names its offset, so that nothing is open between requests and none depends on state."""
+    """Moves bytes.  Each request names its offset: nothing is open between requests."""
 
     def __init__(self, broker):
         self.broker = broker

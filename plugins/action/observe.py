@@ -44,7 +44,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             answer['ansible_facts'] = found
         if isinstance(connection, Express) and connection._count is None:
             connection._count = before
-        return answer
+        return dict(answer)
 
     def _observed(self, task_vars: dict[str, Any] | None) -> dict[str, Any]:
         try:

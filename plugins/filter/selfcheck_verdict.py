@@ -109,7 +109,8 @@ def differences(stock: Any, ours: Any, path: str = '') -> Iterator[str]:
 
 def plain(value: Any) -> Any:
     """Without the subclasses in which Ansible keeps what it knows about a value."""
-    for kind in (bool, int, float, str, list, dict):
+    kinds: tuple[Any, ...] = (bool, int, float, str, list, dict)
+    for kind in kinds:
         if isinstance(value, kind):
             return kind(value)
     return value

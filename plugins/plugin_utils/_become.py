@@ -6,7 +6,7 @@ import hashlib
 import shlex
 from typing import Any
 
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.utils.display import Display
 
 from ...mitogen_core.controller.client import Client
@@ -24,6 +24,7 @@ class Conversation:
         self._saved = dict(vars(become))
         self._rest = {1: b'', 2: b''}
         self._sent = self._escalated = False
+        self._verdict = ''
         self._token = 0
         self._timeout = 2 + int(connection.get_option('timeout')) if connection.transport == 'ssh' else 12
 
@@ -92,11 +93,27 @@ class Conversation:
 
     def _abort(self, text: str) -> None:
         self._escalated = True
+        self._verdict = text
         self._client.start(ROOT, 'contexts', 'abort', {'token': self._token, 'kind': 'password', 'text': text})
 
     def failed(self, error: CallError) -> None:
         """Raise what stock would raise."""
+        if self._verdict:
+            raise AnsibleError(self._verdict)  # even if the command ended before it could be given up
         more: dict[str, Any] = getattr(error, 'more', {})
         if error.kind == 'timeout' and more.get('hop') and not self._escalated:
             out = (more.get('out') or b'').decode('utf-8', 'replace')
             raise AnsibleConnectionFailure(f'Timeout ({self._timeout}s) waiting for privilege escalation prompt: {out}')
+        prompt = getattr(self._become, 'prompt', None)
+        if prompt and isinstance(prompt, str):
+            for stream in ('out', 'err'):
+                more[stream] = (more.get(stream) or b'').replace(prompt.encode(), b'')
+
+    @staticmethod
+    def wants_tty(error: CallError, spec: dict[str, Any]) -> bool:
+        """Did sudo's option requiretty end the command?  Then it gets a terminal, which a command of stock's has if it
+        does not get its input through a pipeline."""
+        if error.kind != 'exit' or spec['tty'] or b'you must have a tty' not in error.more['err']:  # type: ignore[attr-defined]
+            return False
+        spec['tty'] = True
+        return True

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ansible.errors import (AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound)
+from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
 from ansible.utils.display import Display
 
 from ...mitogen_core.controller.client import Client, StartError
@@ -108,12 +108,14 @@ class Express:
             record_become(plugin, self._notes)
 
     def get_option(self, option: str, *args: Any, **kwargs: Any) -> Any:
-        if option == 'pipelining':
+        if option == 'pipelining' and self.get_option('mitosis_enabled'):
             return True  # modules arrive in one piece, whatever the stock plugin would be allowed to do
         return super().get_option(option, *args, **kwargs)  # type: ignore[misc]
 
     def is_pipelining_enabled(self, wrap_async: bool = False) -> bool:
         """2.19 and later; true for become plugins too whose own command could not be fed on stdin."""
+        if not self.get_option('mitosis_enabled'):
+            return bool(super().is_pipelining_enabled(wrap_async))  # type: ignore[misc]
         return not wrap_async
 
     def update_vars(self, variables: Any) -> None:
@@ -256,7 +258,8 @@ class Express:
             raise Refused(more['rc'], more['out'], more['err'])
         raise Stock(f'no context ({error.text})')
 
-    def _get(self, client: Client, login: Any, chain: list[dict[str, Any]], become: Any, interpreter: str | None) -> int:
+    def _get(self, client: Client, login: Any, chain: list[dict[str, Any]], become: Any,
+             interpreter: str | None) -> int:
         conversation = None
         release: Callable[[], None] = _nothing
         timeout = int(self.get_option('mitosis_boot_timeout'))
@@ -276,6 +279,8 @@ class Express:
                             chain[-1]['spec'] = self._interpreter_spec(interpreter, timeout)
                         continue
                     if conversation is not None:
+                        if conversation.wants_tty(e, chain[1]['spec']):
+                            continue
                         conversation.failed(e)
                     raise
                 self._home = str(value['hellos'][0]['home'])
@@ -299,7 +304,8 @@ class Express:
 
     # operations
 
-    def _exec(self, client: Client, meaning: Meaning, in_data: bytes | None, sudoable: bool) -> tuple[int, bytes, bytes]:
+    def _exec(self, client: Client, meaning: Meaning, in_data: bytes | None,
+              sudoable: bool) -> tuple[int, bytes, bytes]:
         become = meaning.become if sudoable else None
         if meaning.become is not None and not sudoable:
             meaning = Meaning(meaning.line)
@@ -309,7 +315,10 @@ class Express:
                 try:
                     return self._run_module(client, payload, meaning, become)
                 except NoInterpreter as e:
+                    self._stock(f'no interpreter {meaning.interpreter}')
                     display.vvv(f'MITOSIS: {e}', host=self._play_context.remote_addr)
+            else:
+                self._stock('module of an unknown form')
         context = self._context(client, become)
         if meaning.home_of in ('~', '~' + str(self.get_option('remote_user') if self.transport == 'ssh' else '')) \
                 and become is None and self._home:

@@ -57,8 +57,8 @@ class Accelerated:
         super().__init__(tqm)  # type: ignore[call-arg]
         self._methods: Any = None
         if not supported():
-            display.warning('mitosis: ansible-core %d.%d is not known (%d.%d to %d.%d are); everything runs the stock way'
-                            % (*core_version(), *OLDEST, *NEWEST))
+            display.warning('mitosis: ansible-core %d.%d is not known (%d.%d to %d.%d are); everything runs the '
+                            'stock way' % (*core_version(), *OLDEST, *NEWEST))
             return
         try:
             self._methods = methods(Loaders(ConnectionLoader(NAMES, made)))

@@ -70,6 +70,7 @@ def clean_environment(home: Path) -> dict[str, str]:
     return kept | {
         "ANSIBLE_CONFIG": str(home / "ansible.cfg"),
         "ANSIBLE_HOME": str(home),
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": str(home / "cp"),
         "ANSIBLE_COLLECTIONS_PATH": os.environ["MITOSIS_COLLECTIONS"],
         # In loopback mode this machine is the target: what an interrupted run leaves goes away with `home`.
         "ANSIBLE_REMOTE_TMP": str(home / "remote"),
@@ -79,7 +80,7 @@ def clean_environment(home: Path) -> dict[str, str]:
 
 def end_ssh_masters(home: Path) -> None:
     for socket in (home / "cp").glob("*"):
-        subprocess.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "-"], capture_output=True, timeout=10)
+        subprocess.run(["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "none"], capture_output=True, timeout=10)
 
 
 def measure(sides: list[Side], rounds: int, inventory: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import concurrent.futures
 import glob
 import os
-import pathlib
 import re
 import shutil
 from collections.abc import Iterator
@@ -28,6 +27,12 @@ DIFFERENCES = [
     r'stderr(_lines)?: "Shared connection to \S+ closed',
     # What a shell leaves in the environment, and what sudo is told to run.
     r'ansible_env\._: ',
+    r'^t1: raw( without a word)? \(failed\): stdout.*"/bin/bash',
+    r'^t1: raw .*: stdout(_lines)?(\[0\])?: " ?root bash',
+    # sudo's prompt on a terminal that stock has and we have not.
+    r'password for a raw command \(ok\): stdout.* \| (\["root"\]|"root\\r\\n")$',
+    # The way in `connection` is one more name of a connection.
+    r'_ansible_delegated_vars\.ansible_connection: ("ssh"|"\(missing\)") \| "mitosis\.express\.ssh"$',
     r'ansible_env\.SUDO_COMMAND: ',
     # A module that is killed: no shell says so.
     r'a module that exits early .*module_stderr: "Killed\\n" \| ""$',

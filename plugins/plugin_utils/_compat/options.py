@@ -48,4 +48,7 @@ def define(stock: str, name: str) -> None:
     if not options:
         raise Unknown(f'no option definitions of connection plugin {stock}')
     merged = dict(copy.copy(options), **copy.deepcopy(OURS))
-    C.config.initialize_plugin_configuration_definitions('connection', name, merged)
+    # The second name is the one that playbooks use: by it a task's result finds the address of a host that it was
+    # delegated to.
+    for alias in (name, f'mitosis.express.{stock}'):
+        C.config.initialize_plugin_configuration_definitions('connection', alias, merged)

@@ -30,7 +30,7 @@ TEXTS = [
     (r'\.\d+\.\d{4}-\d\d-\d\d@\d\d:\d\d:\d\d~', '.backup~'),
     (r'\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?', 'TIME'),
     (r'j\d{9,}\.\d+', 'JOB'),
-    (r"/tmp/ansible_[\w.]+/", '/tmp/ansible_payload/'),
+    (r'/tmp/ansible_[\w.]+/(\w+\.zip)?', '/tmp/ansible_payload/'),
     (r'Elapsed|elapsed: \d+', 'elapsed'),
     (r'\bpid \d+', 'pid N'),
     (r'(?<=Paused for )[\d.]+', 'N'),

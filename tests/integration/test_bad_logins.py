@@ -1,0 +1,103 @@
+"""Hosts that can't be logged in to, or are strange when one is in: one run with all of them, next to a healthy one."""
+
+from __future__ import annotations
+
+import pathlib
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.support.control import WAYS, Control, Core, Finished
+from tests.integration.support.hosts import Hosts
+
+pytestmark = pytest.mark.timeout(240)
+
+PLAY = '''
+- name: ping
+  ping:
+- name: raw
+  raw: echo alive
+'''
+# A Python that says it is 2.5.
+OLD_PYTHON = '''#!/usr/bin/python3
+import collections, sys
+Version = collections.namedtuple('Version', 'major minor micro releaselevel serial')
+sys.version_info, sys.version = Version(2, 5, 4, 'final', 0), '2.5.4 (a stub)'
+if '-c' in sys.argv:
+    code, sys.argv[:] = sys.argv[2], ['-c'] + sys.argv[3:]
+else:
+    code = sys.stdin.read()
+exec(compile(code, '<string>', 'exec'), {'__name__': '__main__'})
+'''
+REFUSED = 'Permission denied'
+# host -> variables, event and message of ping, event of raw; message None: all is well.
+HOSTS: dict[str, tuple[str, str, str | None, str]] = {
+    'healthy': ('', 'ok', None, 'ok'),
+    'down': ('ansible_host={network}.250 ansible_timeout=2', 'unreachable', r'connect to host \S+ port 22: '
+             r'(Connection timed out|No route to host)', 'unreachable'),
+    'no_such_name': ('ansible_host=no-such-name.invalid', 'unreachable', 'Could not resolve hostname', 'unreachable'),
+    'refused': ('ansible_port=9', 'unreachable', 'port 9: Connection refused', 'unreachable'),
+    'wrong_key': ('ansible_ssh_private_key_file={folder}/other_key', 'unreachable', REFUSED, 'unreachable'),
+    'wrong_password': ('ansible_user=m_plain ansible_password=wrong ansible_ssh_private_key_file= '
+                       'ansible_ssh_extra_args="-o PubkeyAuthentication=no"', 'unreachable',
+                       REFUSED + '|Invalid/incorrect password', 'unreachable'),
+    'changed_key': ('ansible_ssh_common_args="-o UserKnownHostsFile={folder}/changed -o GlobalKnownHostsFile=/dev/null"',
+                    'unreachable', 'REMOTE HOST IDENTIFICATION HAS CHANGED', 'unreachable'),
+    'unknown_key': ('ansible_ssh_common_args="-o UserKnownHostsFile={folder}/none -o GlobalKnownHostsFile=/dev/null"',
+                    'unreachable', 'Host key verification failed', 'unreachable'),
+    'no_python': ('ansible_host={t4}', 'failed', r'not found', 'ok'),
+    'no_python_auto': ('ansible_host={t4} ansible_python_interpreter=auto', 'failed', r'not found|interpreter', 'ok'),
+    'old_python': ('ansible_host={t3} ansible_python_interpreter=/usr/local/bin/old-python', 'failed',
+                   r'requires a minimum of Python|Python (version )?2\.5', 'ok'),
+    'fish': ('ansible_user=m_fish', 'ok', None, 'ok'),
+    'csh': ('ansible_user=m_csh', 'ok', None, 'ok'),
+    'banner': ('ansible_user=m_banner', 'ok', None, 'ok'),
+    'no_login': ('ansible_user=m_nologin', 'unreachable', 'This account is currently not available|', 'failed'),
+}
+
+
+@pytest.fixture(scope='module')
+def strange(network: Hosts) -> Iterator[Hosts]:
+    """t3 has an old Python, t4 has none."""
+    network.exec('t3', 'sh', '-c', 'cat >/usr/local/bin/old-python <<\'E\'\n' + OLD_PYTHON + 'E\nchmod 755 /usr/local/bin/old-python')
+    network.exec('t4', 'sh', '-c', 'for p in /usr/bin/python* /usr/local/bin/python*; do [ ! -e $p ] || mv $p ${p%/*}/no-${p##*/}; done')
+    network.exec('t1', 'sh', '-c', 'id m_nologin 2>/dev/null || useradd -m -s /usr/sbin/nologin m_nologin')
+    yield network
+    network.exec('t3', 'rm', '/usr/local/bin/old-python')
+    network.exec('t4', 'sh', '-c', 'for p in /usr/bin/no-python* /usr/local/bin/no-python*; do [ ! -e $p ] || mv $p ${p%/*}/${p##*/no-}; done')
+
+
+def inventory(hosts: Hosts, folder: pathlib.Path) -> str:
+    t1 = hosts.addresses['t1']
+    (folder / 'changed').write_text(f'{t1} ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJy5TNaqeQ4KZ5gTvh1nDNJmcGmGzVBNSUfwMIHNhDI\n')
+    (folder / 'none').touch()
+    lines = ['[targets]']
+    for name, (variables, *_) in HOSTS.items():
+        text = variables.format(network=t1.rpartition('.')[0], folder=folder, **hosts.addresses)
+        if 'ansible_host=' not in text:
+            text += f' ansible_host={t1}'
+        lines.append(f'{name} {text}')
+    return '\n'.join(lines) + '\n'
+
+
+@pytest.fixture(scope='module')
+def runs(strange: Hosts, tmp_path_factory: pytest.TempPathFactory, core: Core, way: str) -> tuple[Finished, list[str]]:
+    folder = tmp_path_factory.mktemp('logins')
+    control = Control(core, way, strange, folder)
+    import subprocess
+    subprocess.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', folder / 'other_key'], check=True, timeout=20)
+    control.add_inventory('logins.ini', inventory(strange, folder))
+    done = control.tasks(PLAY.replace('  raw', '  ignore_unreachable: true\n  raw').replace(
+        '  ping', '  ignore_unreachable: true\n  ignore_errors: true\n  ping'), hosts=','.join(HOSTS), seconds=120)
+    return done, control.leftovers()
+
+
+@pytest.mark.parametrize('host', HOSTS)
+def test_login(runs: tuple[Finished, list[str]], host: str, core: Core, way: str) -> None:
+    _, event, message, raw = HOSTS[host]
+    done = runs[0]
+    found: dict[str, dict[str, Any]] = {r['task']: r for r in done.records if r.get('host') == host}
+    text = str(found)
+    print(host, found['ping']['event'], found['raw']['event'], {k:v for k,v in found['ping']['result'].items() if k in ('msg','module_stderr')})
