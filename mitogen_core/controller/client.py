@@ -20,8 +20,8 @@ from ..wire.payloads import Assembler, frames, pack, unpack
 SOCKET = 'mux.sock'
 # Requests of one file that are under way at the same time, CHUNK bytes each.
 WINDOW = 8
-# A local answer from a multiplexer that is alive takes milliseconds.
-HELLO_SECONDS = 30
+# After this silence, while an answer may take any time, the multiplexer is asked whether it is alive.
+PROBE_SECONDS = 30
 
 
 class StartError(Exception):
@@ -41,6 +41,7 @@ class Client:
         self._frames: collections.deque[Frame] = collections.deque()
         self._handle = FIRST_DYNAMIC
         self._greeted = False
+        self._unwanted: set[int] = set()
         self._send([Frame(ROOT, 0, HELLO, 0, pack(hello(0, os.getpid())))])
 
     def close(self) -> None:
@@ -62,6 +63,10 @@ class Client:
         self._send(frames(dst, 0, CALL_SERVICE, self._handle, [service, method, plain(args)], bulk))
         return self._handle
 
+    def tell(self, service: str, method: str, args: dict[str, Any], bulk: bytes = b'') -> None:
+        """Send the multiplexer a request whose answer does not matter."""
+        self._unwanted.add(self.start(ROOT, service, method, args, bulk))
+
     def wait(self, handle: int, what: str, timeout: float | None = None,
              on_progress: Callable[[Any, bytes], None] | None = None) -> tuple[Any, bytes]:
         """(value, bulk) of the answer.  `what` says in an error what was waited for; `timeout` in seconds.
@@ -69,9 +74,19 @@ class Client:
         Raises CallError (with attribute `more`, a dict) for a failure over there, ChannelError where no answer comes.
         """
         end = None if timeout is None else time.monotonic() + timeout
+        others: list[Frame] = []
+        try:
+            return self._wait(handle, what, end, timeout, on_progress, others)
+        finally:
+            self._frames.extendleft(reversed(others))
+
+    def _wait(self, handle: int, what: str, end: float | None, timeout: float | None,
+              on_progress: Callable[[Any, bytes], None] | None, others: list[Frame]) -> tuple[Any, bytes]:
         while True:
             frame = self._next(what, end, timeout)
             if frame.handle != handle:
+                if frame.handle not in self._unwanted:
+                    others.append(frame)
                 continue
             if frame.reply_to == IS_DEAD:
                 raise ChannelError(str(unpack(frame.payload)[0]))
@@ -97,12 +112,21 @@ class Client:
                          on_progress)
 
     def _next(self, what: str, end: float | None, timeout: float | None) -> Frame:
+        probed = False
+        poller = select.poll()
+        poller.register(self._socket, select.POLLIN)
         while not self._frames:
-            if end is not None:
-                poller = select.poll()
-                poller.register(self._socket, select.POLLIN)
-                if not poller.poll(max(0, end - time.monotonic()) * 1000):
+            left = PROBE_SECONDS if end is None else max(0, end - time.monotonic())
+            if not poller.poll(left * 1000):
+                if end is not None:
                     raise WaitError(f'waited {timeout:.0f} s for {what}')
+                if probed:
+                    raise WaitError(f'the multiplexer has not answered for {2 * PROBE_SECONDS} s, while waiting '
+                                    f'for {what}')
+                self.tell('status', 'status', {})
+                probed = True
+                continue
+            probed = False
             try:
                 data = self._socket.recv(READ_SIZE)
             except OSError as e:

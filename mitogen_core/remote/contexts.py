@@ -133,9 +133,9 @@ class Child(object):
 
     def _on_exit(self, status):
         self.pid = None
-        if self.link is None:
+        if self.link is None and self.rfd is not None:
             self._on_out()
-            if self.link is None:
+            if self.link is None and self.rfd is not None:
                 self._on_err()
                 self.call.progress({u'rc': exit_code(status)})
                 self._end(u'exit', 'exit code %d' % exit_code(status))

@@ -10,7 +10,6 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.utils.display import Display
 
 from ...mitogen_core.controller.client import Client
-from ...mitogen_core.wire.constants import ROOT
 from ...mitogen_core.wire.errors import CallError
 
 display = Display()
@@ -81,8 +80,8 @@ class Conversation:
                 return
             self._sent = True
             password = become.get_option('become_pass', playcontext=self._connection._play_context)
-            self._client.start(ROOT, 'contexts', 'input', {'token': self._token},
-                               str(password).encode('utf-8', 'surrogateescape') + b'\n')
+            self._client.tell('contexts', 'input', {'token': self._token},
+                              str(password).encode('utf-8', 'surrogateescape') + b'\n')
         elif become.success and become.check_success(line):
             self._escalated = True
             display.vvv('Escalation succeeded', host=self._connection._play_context.remote_addr)
@@ -94,7 +93,7 @@ class Conversation:
     def _abort(self, text: str) -> None:
         self._escalated = True
         self._verdict = text
-        self._client.start(ROOT, 'contexts', 'abort', {'token': self._token, 'kind': 'password', 'text': text})
+        self._client.tell('contexts', 'abort', {'token': self._token, 'kind': 'password', 'text': text})
 
     def failed(self, error: CallError) -> None:
         """Raise what stock would raise."""

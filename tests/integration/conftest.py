@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.support.control import WAYS, Control, Core
+from tests.integration.support import report
 from tests.integration.support.hosts import Hosts
 
 CORES = Core.all()
@@ -30,6 +31,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker('integration')
         if 'network' in getattr(item, 'fixturenames', ()) and not _hosts().own:
             item.add_marker(pytest.mark.skip(reason='needs hosts of its own, in network namespaces: run as root'))
+
+
+def pytest_sessionfinish() -> None:
+    report.write()
 
 
 def _hosts() -> Hosts:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pathlib
 import re
+import subprocess
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from tests.integration.support import report
 from tests.integration.support.control import WAYS, Control, Core, Finished
 from tests.integration.support.hosts import Hosts
 
@@ -17,6 +19,8 @@ pytestmark = pytest.mark.timeout(240)
 PLAY = '''
 - name: ping
   ping:
+  ignore_errors: true
+  ignore_unreachable: true
 - name: raw
   raw: echo alive
 '''
@@ -50,12 +54,18 @@ HOSTS: dict[str, tuple[str, str, str | None, str]] = {
     'no_python': ('ansible_host={t4}', 'failed', r'not found', 'ok'),
     'no_python_auto': ('ansible_host={t4} ansible_python_interpreter=auto', 'failed', r'not found|interpreter', 'ok'),
     'old_python': ('ansible_host={t3} ansible_python_interpreter=/usr/local/bin/old-python', 'failed',
-                   r'requires a minimum of Python|Python (version )?2\.5', 'ok'),
+                   r'requires (a minimum of )?Python.* 2\.5\.4', 'ok'),
     'fish': ('ansible_user=m_fish', 'ok', None, 'ok'),
     'csh': ('ansible_user=m_csh', 'ok', None, 'ok'),
     'banner': ('ansible_user=m_banner', 'ok', None, 'ok'),
-    'no_login': ('ansible_user=m_nologin', 'unreachable', 'This account is currently not available|', 'failed'),
+    'no_login': ('ansible_user=m_nologin', 'failed', 'This account is currently not available', 'failed'),
 }
+TITLES = {
+    'down': 'The host is down', 'no_such_name': 'Nobody knows the name of the host', 'refused': 'Connection refused',
+    'wrong_key': 'Wrong key', 'wrong_password': 'Wrong password', 'changed_key': "The host's key has changed",
+    'unknown_key': "The host's key is not known", 'no_python': 'No Python on the target (`raw` works)',
+    'no_python_auto': 'No Python, and `ansible_python_interpreter=auto` (`raw` works)',
+    'old_python': 'A Python that is too old', 'no_login': 'An account without a login shell'}
 
 
 @pytest.fixture(scope='module')
@@ -63,8 +73,9 @@ def strange(network: Hosts) -> Iterator[Hosts]:
     """t3 has an old Python, t4 has none."""
     network.exec('t3', 'sh', '-c', 'cat >/usr/local/bin/old-python <<\'E\'\n' + OLD_PYTHON + 'E\nchmod 755 /usr/local/bin/old-python')
     network.exec('t4', 'sh', '-c', 'for p in /usr/bin/python* /usr/local/bin/python*; do [ ! -e $p ] || mv $p ${p%/*}/no-${p##*/}; done')
-    network.exec('t1', 'sh', '-c', 'id m_nologin 2>/dev/null || useradd -m -s /usr/sbin/nologin m_nologin')
+    network.exec('t1', 'sh', '-c', 'useradd -p "*" -m -s /usr/sbin/nologin m_nologin')
     yield network
+    network.exec('t1', 'userdel', '-rf', 'm_nologin')
     network.exec('t3', 'rm', '/usr/local/bin/old-python')
     network.exec('t4', 'sh', '-c', 'for p in /usr/bin/no-python* /usr/local/bin/no-python*; do [ ! -e $p ] || mv $p ${p%/*}/${p##*/no-}; done')
 
@@ -86,18 +97,35 @@ def inventory(hosts: Hosts, folder: pathlib.Path) -> str:
 def runs(strange: Hosts, tmp_path_factory: pytest.TempPathFactory, core: Core, way: str) -> tuple[Finished, list[str]]:
     folder = tmp_path_factory.mktemp('logins')
     control = Control(core, way, strange, folder)
-    import subprocess
     subprocess.run(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', folder / 'other_key'], check=True, timeout=20)
     control.add_inventory('logins.ini', inventory(strange, folder))
-    done = control.tasks(PLAY.replace('  raw', '  ignore_unreachable: true\n  raw').replace(
-        '  ping', '  ignore_unreachable: true\n  ignore_errors: true\n  ping'), hosts=','.join(HOSTS), seconds=120)
+    done = control.tasks(PLAY, hosts=','.join(HOSTS), seconds=120)
     return done, control.leftovers()
 
 
 @pytest.mark.parametrize('host', HOSTS)
-def test_login(runs: tuple[Finished, list[str]], host: str, core: Core, way: str) -> None:
+def test_bad_login(runs: tuple[Finished, list[str]], host: str, core: Core, way: str) -> None:
     _, event, message, raw = HOSTS[host]
-    done = runs[0]
-    found: dict[str, dict[str, Any]] = {r['task']: r for r in done.records if r.get('host') == host}
-    text = str(found)
-    print(host, found['ping']['event'], found['raw']['event'], {k:v for k,v in found['ping']['result'].items() if k in ('msg','module_stderr')})
+    found: dict[str, dict[str, Any]] = {r['task']: r for r in runs[0].records if r.get('host') == host}
+    assert (found['ping']['event'], found['raw']['event']) == (event, raw), str(found)
+    result = found['ping']['result']
+    text = ' '.join(str(result[key]) for key in ('msg', 'module_stderr', 'module_stdout') if result.get(key))
+    if message:
+        assert re.search(message, text), text
+        assert '\n' not in str(result['msg']).strip() or event == 'failed' or host == 'changed_key', text
+    if raw == 'ok':
+        assert found['raw']['result']['stdout_lines'][-1:] == ['alive']
+    if (core, way) == (Core.all()[0], WAYS[0]) and message:
+        report.note('Logins', TITLES[host], f'fatal: [{host}]: {event.upper()}! => {text}', core.version)
+
+
+def test_bad_logins_leave_nothing(runs: tuple[Finished, list[str]]) -> None:
+    done, leftovers = runs
+    assert done.code & 4, str(done)
+    assert not leftovers, '\n'.join(leftovers)
+
+
+def test_bad_login_alone_fails_the_run(control: Control) -> None:
+    done = control.adhoc('t1', '-m', 'ping', '-e', 'ansible_port=9')
+    assert done.code == 4
+    assert re.search(r't1 \| UNREACHABLE! => .*port 9: Connection refused', done.text, re.S), done.text

@@ -119,6 +119,12 @@ class Control:
         self._hosts_before = {name: set(hosts.processes(name)) for name in hosts.addresses} if hosts.own else {}
         self._files_before = {name: hosts.files(name) for name in hosts.addresses} if hosts.own else {}
 
+    def watch_only(self, *names: str) -> None:
+        """Others are at work on the other hosts."""
+        for group in (self._hosts_before, self._files_before):
+            for name in set(group) - set(names):
+                del group[name]
+
     def add_inventory(self, name: str, text: str) -> None:
         """One more inventory, which wins over those before it."""
         path = self.folder / name

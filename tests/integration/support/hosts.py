@@ -99,5 +99,6 @@ class Hosts:
         root = self.root(name)
         folders = [root / folder for folder in TEMPORARY] + list(root.glob('home/*/.ansible/tmp'))
         found = {path.relative_to(root) for folder in folders if folder.is_dir() for path in folder.rglob('*')}
-        # A host's /root is this machine's below: others may be at work here.
-        return {str(path) for path in found if path.parts[0] != 'root' or not os.path.lexists('/' / path)}
+        # A host's /root is this machine's below, where others may be at work, as controllers too.
+        return {str(path) for path in found if path.parts[0] != 'root' or
+                not (os.path.lexists('/' / path) or any(part.startswith('ansible-local-') for part in path.parts))}
