@@ -301,16 +301,24 @@ class Multiplexer:
         if child is None:
             return
 
+        names = {context: self.contexts.name_of(context) for context in gone}
+        for context in gone:
+            self.contexts.forget(context)  # at once: nobody is to be given it any more
+
         def tell(reason: str) -> None:
-            for context in gone:
-                self.context_gone(context, reason)
+            for context, name in names.items():
+                self._mourn(context, f'{name}: {reason}')
         child.on_end(reason)
         child.when_ended(tell)
 
     def context_gone(self, context: int, reason: str) -> None:
         """No answer will come from this context any more."""
-        text = f'{self.contexts.name_of(context)}: {reason}'
+        name = self.contexts.name_of(context)
         self.contexts.forget(context)
+        self._mourn(context, f'{name}: {reason}')
+
+    def _mourn(self, context: int, text: str) -> None:
+        """Tell all who wait for this context."""
         for (client, handle), callee in list(self.pending.items()):
             if callee == context:
                 del self.pending[client, handle]
