@@ -250,14 +250,17 @@ class Supervisor(object):
         send(self.control, CALL_SERVICE, {u'pid': executor.pid})
         executor.send(handle, call, bulk)
         head, out, err = self.pump(executor)
-        if head and not head[u'left']:
-            self.kept = executor
-        else:
-            code = executor.finish(kill=head is None)
-            head = head or {u'rc': code if code >= 0 else 128 - code, u'left': [u'died']}
+        if head is None:
+            code = executor.finish(kill=True)
+            head = {u'rc': code if code >= 0 else 128 - code, u'left': [u'died']}
         imports = head.pop(u'imports', ())
         head[u'out'] = len(out)
         send(self.control, handle, head, out + err)
+        # What follows is off the caller's path.
+        if head[u'left']:
+            executor.finish()
+        else:
+            self.kept = executor
         self._prepare(call, imports)
 
     def pump(self, executor):

@@ -17,7 +17,8 @@ from ansible.plugins.connection.local import Connection as Stock
 
 from ..plugin_utils import _import  # noqa: F401  (first: it makes the others cheap)
 from ..plugin_utils._compat.options import define
-from ..plugin_utils._connection import Express, LocalLogin
+from ..plugin_utils._connection import Express
+from ..plugin_utils._login import LocalLogin
 
 define('local', __name__)
 

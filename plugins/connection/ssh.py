@@ -17,7 +17,8 @@ from ansible.plugins.connection.ssh import Connection as Stock
 
 from ..plugin_utils import _import  # noqa: F401  (first: it makes the others cheap)
 from ..plugin_utils._compat.options import define
-from ..plugin_utils._connection import Express, SshLogin
+from ..plugin_utils._connection import Express
+from ..plugin_utils._login import SshLogin
 
 define('ssh', __name__)
 

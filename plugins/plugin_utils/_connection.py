@@ -19,64 +19,15 @@ from ...mitogen_core.controller.client import Client, StartError
 from ...mitogen_core.wire.constants import CHUNK, FORWARD_MODULE, ROOT
 from ...mitogen_core.wire.errors import CallError, ChannelError, MitosisError, ProtocolError
 from . import _runtime
-from ._compat import Unknown, ansiballz, supported
+from ._compat import Unknown, ansiballz, not_supported, supported
 from ._compat.recording import Meaning, Notes, explain, record_become, record_shell
-from ._compat.ssh import Command
+from ._login import NoInterpreter, Refused, Stock
 
 display = Display()
 
 # Modules that only read and write files, and were seen to leave nothing behind in the interpreter that runs them.
 INLINE = frozenset('ansible.modules.' + name for name in (
     'assemble', 'blockinfile', 'copy', 'file', 'find', 'lineinfile', 'ping', 'replace', 'slurp', 'stat', 'tempfile'))
-
-
-class Stock(Exception):
-    """This has to go the stock way; the text is the reason that is counted."""
-
-
-class NoInterpreter(Exception):
-    """The interpreter that a module wants does not become a context."""
-
-
-class Refused(Exception):
-    """The command that should have led to another account ended: (exit code, stdout, stderr)."""
-
-
-class SshLogin:
-    """The first hop of a chain: ssh."""
-
-    def __init__(self, connection: Any) -> None:
-        try:
-            self.command = Command(connection)
-        except (AttributeError, TypeError, ValueError, IndexError) as e:
-            raise Unknown(f'the stock ssh plugin is not as expected: {e!r}') from e
-        self.key = self.command.key
-        self.spec = self.command.spec
-
-    def failed(self, error: CallError, retries_left: int) -> None:
-        """Raise what stock would; return where the login itself went well."""
-        more: dict[str, Any] = getattr(error, 'more', {})
-        if error.kind == 'exit' and more.get('rc') is not None:
-            code = more['rc']
-            if code == 255 or self.command.password_fd is not None:
-                self.command.fail(code, more.get('out') or b'', more.get('err') or b'', retries_left)
-        elif error.kind == 'timeout':
-            raise AnsibleConnectionFailure(f'{error.text} while waiting for the login to complete')
-
-
-class LocalLogin:
-    """The first hop of a chain: a shell on the controller."""
-
-    key = 'local'
-
-    def __init__(self, connection: Any) -> None:
-        pass
-
-    def spec(self, remote: str, timeout: int) -> tuple[dict[str, Any], Any]:
-        return {'name': 'local', 'argv': ['/bin/sh', '-c', remote], 'timeout': timeout}, lambda: None
-
-    def failed(self, error: CallError, retries_left: int) -> None:
-        pass
 
 
 class Express:
@@ -184,6 +135,7 @@ class Express:
     def _attempt(self, action: Any, *args: Any) -> Any:
         """action(client, ...); a lost link is UNREACHABLE, all that is merely not possible is Stock."""
         if not supported():
+            display.warning(not_supported())
             raise Stock('unknown ansible-core')
         if not self.get_option('mitosis_enabled'):
             raise Stock('turned off')

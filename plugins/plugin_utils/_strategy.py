@@ -13,7 +13,7 @@ from ansible.utils.display import Display
 from ...mitogen_core.controller import supervisor
 from ...mitogen_core.controller.client import SOCKET, StartError
 from . import _runtime
-from ._compat import NEWEST, OLDEST, Unknown, core_version, supported
+from ._compat import Unknown, not_supported, supported
 from ._compat.strategy import ConnectionLoader, Loaders, methods
 from ._connection import Express
 
@@ -57,8 +57,7 @@ class Accelerated:
         super().__init__(tqm)  # type: ignore[call-arg]
         self._methods: Any = None
         if not supported():
-            display.warning('mitosis: ansible-core %d.%d is not known (%d.%d to %d.%d are); everything runs the '
-                            'stock way' % (*core_version(), *OLDEST, *NEWEST))
+            display.warning(not_supported())
             return
         try:
             self._methods = methods(Loaders(ConnectionLoader(NAMES, made)))

@@ -19,7 +19,7 @@ CORES = Core.all()
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     for name, values in (('core', CORES), ('way', WAYS)):
         if name in metafunc.fixturenames:
-            metafunc.parametrize(name, values, ids=str, scope='session')
+            metafunc.parametrize(name, values, ids=str, scope='module')
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

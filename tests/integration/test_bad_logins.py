@@ -35,6 +35,8 @@ else:
     code = sys.stdin.read()
 exec(compile(code, '<string>', 'exec'), {'__name__': '__main__'})
 '''
+OLD = '/usr/local/bin/old-python'
+MOVE = 'for p in /usr/bin/{pattern} /usr/local/bin/{pattern}; do [ ! -L $p -a ! -e $p ] || mv $p ${{p%/*}}/{target}; done'
 REFUSED = 'Permission denied'
 # host -> variables, event and message of ping, event of raw; message None: all is well.
 HOSTS: dict[str, tuple[str, str, str | None, str]] = {
@@ -71,13 +73,15 @@ TITLES = {
 @pytest.fixture(scope='module')
 def strange(network: Hosts) -> Iterator[Hosts]:
     """t3 has an old Python, t4 has none."""
-    network.exec('t3', 'sh', '-c', 'cat >/usr/local/bin/old-python <<\'E\'\n' + OLD_PYTHON + 'E\nchmod 755 /usr/local/bin/old-python')
-    network.exec('t4', 'sh', '-c', 'for p in /usr/bin/python* /usr/local/bin/python*; do [ ! -e $p ] || mv $p ${p%/*}/no-${p##*/}; done')
-    network.exec('t1', 'sh', '-c', 'useradd -p "*" -m -s /usr/sbin/nologin m_nologin')
-    yield network
-    network.exec('t1', 'userdel', '-rf', 'm_nologin')
-    network.exec('t3', 'rm', '/usr/local/bin/old-python')
-    network.exec('t4', 'sh', '-c', 'for p in /usr/bin/no-python* /usr/local/bin/no-python*; do [ ! -e $p ] || mv $p ${p%/*}/${p##*/no-}; done')
+    network.exec('t3', 'sh', '-c', f"cat >{OLD} <<'E'\n{OLD_PYTHON}E\nchmod 755 {OLD}")
+    network.exec('t4', 'sh', '-c', MOVE.format(pattern='python*', target='no-${p##*/}'))
+    network.exec('t1', 'useradd', '--password', '*', '--shell', '/usr/sbin/nologin', 'm_nologin')
+    try:
+        yield network
+    finally:
+        network.exec('t1', 'userdel', '--force', 'm_nologin', check=False)
+        network.exec('t3', 'rm', OLD)
+        network.exec('t4', 'sh', '-c', MOVE.format(pattern='no-python*', target='${p##*/no-}'))
 
 
 def inventory(hosts: Hosts, folder: pathlib.Path) -> str:

@@ -24,3 +24,9 @@ def core_version() -> tuple[int, int]:
 def supported() -> bool:
     """Is this ansible-core one that was tested?"""
     return OLDEST <= core_version() <= NEWEST
+
+
+def not_supported() -> str:
+    """The one warning of a run where supported() is false."""
+    return ('mitosis: ansible-core %d.%d is not known (%d.%d to %d.%d are); everything runs the stock way'
+            % (*core_version(), *OLDEST, *NEWEST))

@@ -1,0 +1,76 @@
+"""Passwords are in no command line, no environment, no output and no log."""
+
+from __future__ import annotations
+
+import pathlib
+import time
+
+import pytest
+
+from tests.integration.support.control import Control
+from tests.integration.support.hosts import Hosts, all_pids
+
+pytestmark = pytest.mark.timeout(180)
+
+# By make-users: the password of an account is its name and this.
+SECRETS = (b'm_pw-secret', b'm_plain-secret', b'argument-secret')
+HOSTS = '''[targets]
+sudo ansible_host={address} ansible_user=m_pw ansible_become_password=m_pw-secret
+login ansible_host={address} ansible_user=m_plain ansible_password=m_plain-secret ansible_ssh_private_key_file=
+[targets:vars]
+ansible_ssh_extra_args=-o PreferredAuthentications=publickey,password
+'''
+PLAY = '''
+- command: sleep 1.5
+  become: "{{ inventory_hostname == 'sudo' }}"
+- raw: sleep 1; id -un
+  become: "{{ inventory_hostname == 'sudo' }}"
+- copy:
+    content: argument-secret
+    dest: /tmp/{{ inventory_hostname }}
+  no_log: true
+  become: "{{ inventory_hostname == 'sudo' }}"
+- file:
+    path: /tmp/{{ inventory_hostname }}
+    state: absent
+  become: "{{ inventory_hostname == 'sudo' }}"
+- command: echo argument-secret
+  no_log: true
+  async: 10
+  poll: 1
+'''
+
+
+def seen() -> set[str]:
+    """Secrets in what any process of this machine and its hosts shows of itself."""
+    found = set()
+    for pid in all_pids():
+        for name in ('cmdline', 'environ'):
+            try:
+                text = pathlib.Path(f'/proc/{pid}/{name}').read_bytes()
+            except OSError:
+                continue
+            found |= {f'{secret.decode()} in {name} of {text[:60]!r}' for secret in SECRETS if secret in text}
+    return found
+
+
+def test_secrets(network: Hosts, control: Control, tmp_path: pathlib.Path) -> None:
+    address = network.addresses['t1']
+    control.add_inventory('secrets.ini', HOSTS.format(address=address))
+    path = tmp_path / 'play.yml'
+    indented = ''.join(f'    {line}\n' for line in PLAY.strip().split('\n'))
+    path.write_text(f'- hosts: sudo,login\n  gather_facts: false\n  tasks:\n{indented}')
+    log = tmp_path / 'log'
+    run = control.start('ansible-playbook', path, '-vvvv', env={'MITOSIS_LOG': str(log)})
+    found: set[str] = set()
+    end = time.monotonic() + 90
+    while run.process.poll() is None and time.monotonic() < end:
+        found |= seen()
+        time.sleep(0.02)
+    done = run.wait(5)
+    assert done.code == 0, str(done)
+    assert found == set()
+    for secret in SECRETS:
+        assert secret.decode() not in done.text
+        assert secret.decode() not in log.read_text()
+    assert len(log.read_text().splitlines()) > 2
