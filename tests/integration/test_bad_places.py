@@ -61,17 +61,18 @@ def test_bad_disk(places: Hosts, control: Control, host: str, core: Core, way: s
     events = {record['task']: record for record in done.records if record['host'] == host}
     failed = [record for record in done.records if record['event'] in ('failed', 'unreachable')]
     assert [record['task'] for record in failed] == ['disk needed'], str(done)
-    assert len(events) == 9 and done.code == 2, str(done)
+    assert len(events) == 9 and done.code == {'t3': 2, 't4': 4}[host], str(done)
     if (core, way) == (Core.all()[0], WAYS[0]):
         words = {'t3': 'A full', 't4': 'A read-only'}
         report.note('Disks', f'{words[host]} /tmp and home: modules run; `copy`, which needs the disk, says', failed[0]['result']['msg'], core.version)
 
 
-def test_bad_stdin(control: Control, stock: Control, core: Core, way: str) -> None:
-    """Closed: whatever stock Ansible makes of that, and nothing else."""
-    found = []
-    for one in (stock, control):
-        argv = ['sh', '-c', 'exec "$@" <&-', 'sh', *one.argv('ansible', 't1', '-m', 'command', '-a', 'hostname')]
-        done = subprocess.run(argv, env=one.environ(), capture_output=True, text=True, timeout=60, check=False)
-        found.append((done.returncode, done.stdout, done.stderr if one is stock else re.sub(r'^mitosis: .*\n', '', done.stderr)))
-    assert found[0] == found[1]
+def test_bad_stdin(control: Control) -> None:
+    """Closed.  Now and then a worker of stock Ansible's dies of that, so it gets three tries."""
+    for _ in range(3):
+        argv = ['sh', '-c', 'exec "$@" <&-', 'sh', *control.argv('ansible', 't1', '-m', 'command', '-a', 'hostname')]
+        done = subprocess.run(argv, env=control.environ(), capture_output=True, text=True, timeout=60, check=False)
+        if 'A worker was found in a dead state' not in done.stderr:
+            break
+    assert (done.returncode, done.stdout) == (0, 't1 | CHANGED | rc=0 >>\nt1\n'), done.stderr
+    assert re.fullmatch('(mitosis: 1 of 1 task runs accelerated\n)?', done.stderr)

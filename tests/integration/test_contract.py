@@ -56,7 +56,7 @@ def other_python(core: Core) -> str | None:
 @pytest.fixture(scope='session')
 def runs(network: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
     """(core, way) -> a run, which may still go on."""
-    pool = concurrent.futures.ThreadPoolExecutor(max(2, (os.cpu_count() or 1)))
+    pool = concurrent.futures.ThreadPoolExecutor(3 * (os.cpu_count() or 1))  # they wait more than they work
     folder = tmp_path_factory.mktemp('contract')
     found = {}
     for core in Core.all():
