@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.support.control import WAYS, Control, Core
 from tests.integration.support import report
+from tests.integration.support.control import WAYS, Control, Core
 from tests.integration.support.hosts import Hosts
 
 CORES = Core.all()

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import re
 import shutil
-import os
 
 import pytest
 

@@ -12,7 +12,7 @@ from .control import HERE, Control, Core, Finished
 from .hosts import Hosts
 
 # Around the 128 KiB pieces that files travel in.
-SIZES = {'x0': 0, 'x1': 1, 'x131071': 131071, 'x131072': 131072, 'x131073': 131073, 'x8M': 8 * 1024 * 1024}
+SIZES = {'x0': 0, 'x131071': 131071, 'x131072': 131072, 'x131073': 131073, 'x8M': 8 * 1024 * 1024}
 
 
 class Contract:

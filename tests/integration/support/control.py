@@ -141,7 +141,7 @@ class Control:
             'ANSIBLE_NOCOLOR': '1', 'ANSIBLE_FORKS': '5', 'ANSIBLE_DEPRECATION_WARNINGS': 'false',
             'ANSIBLE_COLLECTIONS_PATH': os.environ['MITOSIS_COLLECTIONS'], 'ANSIBLE_HOST_KEY_CHECKING': 'true',
             'ANSIBLE_CALLBACK_PLUGINS': f'{HERE}/callback_plugins', 'ANSIBLE_CALLBACKS_ENABLED': 'record',
-            'MITOSIS_LOG': '/tmp/wi/mux.log', 'RECORD_FILE': f'{folder}/record.jsonl', 'ANSIBLE_LOAD_CALLBACK_PLUGINS': 'true', MARKER: self.marker})
+            'RECORD_FILE': f'{folder}/record.jsonl', 'ANSIBLE_LOAD_CALLBACK_PLUGINS': 'true', MARKER: self.marker})
         if self.way == 'stock':
             environ['ANSIBLE_PIPELINING'] = 'true'
         elif self.way == 'strategy':
