@@ -11,7 +11,9 @@ from tests.integration.support.control import Control
 def test_ad_hoc_says_what_stock_says(control: Control, stock: Control) -> None:
     arguments = ('t1', '-m', 'shell', '-a', 'echo $((6 * 7)); exit 3')
     ours, theirs = control.adhoc(*arguments), stock.adhoc(*arguments)
-    assert (ours.code, ours.out) == (theirs.code, theirs.out) == (2, 't1 | FAILED | rc=3 >>\n42non-zero return code\n')
+    assert (ours.code, ours.out) == (theirs.code, theirs.out)
+    # How the failure is put differs between versions of ansible-core.
+    assert ours.code == 2 and 't1 | FAILED | rc=3 >>\n42' in ours.out
 
 
 def test_ad_hoc_copy(control: Control) -> None:
