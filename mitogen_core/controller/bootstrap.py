@@ -19,8 +19,8 @@ SHIPPED = (
     'wire/py23.py', 'wire/errors.py', 'wire/constants.py', 'wire/frames.py', 'wire/payloads.py', 'wire/states.py',
     'wire/router.py', 'wire/hello.py',
     'remote/loop.py', 'remote/link.py', 'remote/children.py', 'remote/importer.py', 'remote/isolation.py',
-    'remote/execute.py', 'remote/logs.py', 'remote/runner.py', 'remote/runners.py', 'remote/contexts.py',
-    'remote/services.py', 'remote/broker.py', 'remote/entry.py',
+    'remote/execute.py', 'remote/logs.py', 'remote/executor.py', 'remote/runner.py', 'remote/runners.py',
+    'remote/contexts.py', 'remote/services.py', 'remote/broker.py', 'remote/entry.py',
 )
 
 # A first stage that never hears from its controller ends by itself after this many seconds, as a last resort: the end

@@ -132,10 +132,10 @@ def run_exit_functions():
 
 
 def flush():
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         try:
             stream.flush()
-        except (IOError, OSError, ValueError):
+        except (IOError, OSError, ValueError, AttributeError):
             pass
 
 

@@ -6,6 +6,8 @@ import zlib
 
 from ..wire.py23 import PY2, to_native
 
+BASIC = 'ansible.module_utils.basic'
+
 
 class Store(object):
     """Files by digest, deflated as in a zip file, and the code objects that were compiled from them."""
@@ -46,6 +48,21 @@ class Store(object):
         return self.codes[digest]
 
 
+def never_idle(basic):
+    """run_command (2.16-2.21) asks twice whether its command has ended.  One that ends between the two costs a second:
+    the time-out of a selector that has nothing to wait for.  Such a one returns at once here."""
+    selectors = getattr(basic, 'selectors', None)
+    mine = types.ModuleType('selectors')
+    mine.__dict__.update(getattr(selectors, '__dict__', {}))
+    for name in ('PollSelector', 'SelectSelector'):
+        base = getattr(selectors, name, None)
+        if isinstance(base, type):
+            def select(self, timeout=None, base=base):
+                return base.select(self, timeout) if self.get_map() else []
+            setattr(mine, name, type(name, (base,), {'select': select}))
+            basic.selectors = mine
+
+
 class Finder(object):
     """Finder and loader of sys.meta_path, one for each process, for one closure after the other.
 
@@ -63,7 +80,7 @@ class Finder(object):
 
     def use(self, files):
         """Make a closure importable, and nothing of any other: what was imported from one before stays only if it is
-        in this one, in the very same form."""
+        in this one, in the very same form.  Tells whether anything had to go."""
         ours = dict((name, self.locate(name)[0]) for name, module in list(sys.modules.items()) if self.owns(module))
         stale = [name for name, path in ours.items() if path and files.get(path) != self.files[path]]
         # Another file under a known name: whoever imported the old one must go too.
@@ -73,6 +90,7 @@ class Finder(object):
             while '/' in path:
                 path = path.rpartition('/')[0]
                 self.packages.add(path)
+        return bool(stale)
 
     def owns(self, module):
         """Did this finder load `module`?"""
@@ -104,6 +122,8 @@ class Finder(object):
 
     def exec_module(self, module):
         exec(self.get_code(module.__name__), module.__dict__)
+        if module.__name__ == BASIC:
+            never_idle(module)
 
     # Python 2
 
@@ -124,7 +144,7 @@ class Finder(object):
         if self.is_package(name):
             module.__path__ = [to_native(self.root + '/' + name.replace('.', '/'))]
         try:
-            exec(self.get_code(name), module.__dict__)
+            self.exec_module(module)
         except BaseException:
             del sys.modules[name]
             raise

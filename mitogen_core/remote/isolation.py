@@ -1,7 +1,8 @@
 """Proof that a module which ran inside a persistent interpreter left nothing behind.
 
-A Snapshot is taken before the run.  After it, restore() puts back what can be put back and returns the list of what
-can't: threads, children, another account, ...  An interpreter with anything in that list is replaced.
+A Snapshot is taken before the run.  After it, settled() tells whether there is nothing left that others could see, and
+restore() puts back what can be put back and returns the list of what can't: threads, children, another account, ...
+An interpreter with anything in that list is replaced.
 """
 
 import atexit
@@ -94,10 +95,20 @@ def _has_children():
     return True
 
 
-def _namespaces(finder):
-    """The namespaces of forwarded modules and of their classes."""
+def _group_lives():
+    """Leaves this process's group, and tells whether anyone else is in it."""
+    os.setpgid(0, os.getsid(0))
+    try:
+        os.killpg(os.getpid(), 0)
+    except OSError as e:
+        return e.errno != errno.ESRCH
+    return True
+
+
+def _namespaces(finder, known):
+    """The namespaces of forwarded modules whose ids are not `known`, and of their classes."""
     for name, module in list(sys.modules.items()):
-        if finder.owns(module):
+        if id(module) not in known and finder.owns(module):
             yield module, vars(module)
             for value in list(vars(module).values()):
                 if isinstance(value, type) and getattr(value, '__module__', None) == name:
@@ -132,28 +143,39 @@ class Snapshot(object):
         self.modules = set(sys.modules)
         warnings = sys.modules.get('warnings')
         self.filters = warnings.filters[:] if warnings else None
-        self.globals = []
-        for owner, names in _namespaces(finder):
+        self.globals = {}
+        self.cover()
+
+    def cover(self):
+        """Take in what was imported since.  A restored interpreter is what it was, and needs no other new look."""
+        self.modules.update(sys.modules)
+        for owner, names in _namespaces(self.finder, self.globals):
             contents = [(v, v.copy() if not isinstance(v, list) else v[:]) for v in names.values()
                         if isinstance(v, CONTAINERS)]
-            self.globals.append((owner, dict(names), contents))
+            self.globals[id(owner)] = owner, dict(names), contents
 
     def more_exits(self):
         """Has the run registered functions that are to be called, or threads to be waited for, at the end?"""
         return _atexit_count() > self.atexit or _threads() > 1
 
-    def restore(self):
-        """What is left of the run and can't be removed: a list of words, empty for a clean interpreter."""
-        left = []
-        for word, clean in (('ids', _ids() == self.ids), ('threads', _threads() == 1),
-                            ('children', not _has_children()), ('locale', self._restore_locale()),
-                            ('nice', os.nice(0) == self.nice)):
-            if not clean:
-                left.append(word)
+    def settled(self):
+        """Is there nothing left that anyone but this process could see?"""
+        self.left = [word for word, there in (('threads', _threads() > 1), ('children', _has_children()),
+                                              ('processes', _group_lives())) if there]
         try:
             os.chdir(self.cwd)
         except OSError:
-            left.append('cwd')
+            self.left.append('cwd')
+        return not self.left and not self._more_fds()
+
+    def restore(self):
+        """After settled(): what is left of the run and can't be removed: a list of words, empty for a clean
+        interpreter."""
+        left = self.left
+        for word, clean in (('ids', _ids() == self.ids), ('locale', self._restore_locale()),
+                            ('nice', os.nice(0) == self.nice)):
+            if not clean:
+                left.append(word)
         os.umask(self.umask)
         if dict(os.environ) != self.environ:
             os.environ.clear()
@@ -162,18 +184,18 @@ class Snapshot(object):
         self._restore_signals(left)
         self._restore_limits(left)
         self._restore_python()
-        self._restore_fds(left)
+        # What is only in cycles may have files open, or something to say at its end.
+        gc.collect()
+        if self._more_fds():
+            left.append('descriptors')
         return left
 
-    def _restore_fds(self, left):
+    def _more_fds(self):
         # What is not closed with its owner may have one that we can't see: closing it would put another file in its
         # place.  The C library has one for its log.
         if 'syslog' in sys.modules:
             sys.modules['syslog'].closelog()
-        if open_fds() != self.fds:
-            gc.collect()
-            if open_fds() != self.fds:
-                left.append('descriptors')
+        return open_fds() != self.fds
 
     def _restore_locale(self):
         module = sys.modules.get('locale')
@@ -216,7 +238,7 @@ class Snapshot(object):
             sys.modules['warnings'].filters[:] = self.filters
         drop(name for name, module in list(sys.modules.items())
              if name not in self.modules and self.finder.owns(module))
-        for owner, names, contents in self.globals:
+        for owner, names, contents in self.globals.values():
             for name in set(vars(owner)) - set(names):
                 delattr(owner, name)
             for name, value in names.items():

@@ -13,52 +13,19 @@ import errno
 import gc
 import os
 import select
-import signal
 import socket
 import sys
 
 from ..wire.constants import CALL_FUNCTION, CALL_SERVICE, CANCEL, FORWARD_LOG, LOAD_MODULE, READ_SIZE, SHUTDOWN
-from ..wire.errors import ProtocolError
-from ..wire.frames import FrameDecoder
-from ..wire.payloads import Assembler, frames
-from ..wire.py23 import to_text
 from . import execute
 from .children import exit_code, kill_group
-from .importer import Finder, Store
+from .executor import Inbox, executor_main, send
+from .importer import BASIC, Finder, Store
 from .loop import close, pipe, read, set_nonblocking
 
-STDLIB = os.path.dirname(os.__file__) + '/'
-WARM = 'ansible.module_utils.basic'
+# An executor that has not tidied up within this time is replaced.
+STAY_SECONDS = 2
 WARM_LOADER = 'ansible.module_utils._internal._ansiballz._loader'
-
-
-def write_all(fd, data):
-    view = memoryview(data)
-    while len(view):
-        try:
-            view = view[os.write(fd, view):]
-        except OSError as e:
-            if e.errno != errno.EINTR:
-                raise
-
-
-def send(fd, handle, head, bulk=b''):
-    write_all(fd, b''.join(frame.encode() for frame in frames(0, 0, handle, 0, head, bulk)))
-
-
-class Inbox(object):
-    """Turns bytes from a process of this account into messages: (handle, head, bulk)."""
-
-    def __init__(self):
-        self._decoder, self._assembler = FrameDecoder(), Assembler()
-
-    def feed(self, data):
-        found = []
-        for frame in self._decoder.feed(data):
-            message = self._assembler.feed(frame)
-            if message:
-                found.append((frame.handle,) + message)
-        return found
 
 
 class Executor(object):
@@ -70,7 +37,7 @@ class Executor(object):
         self.out, out_w = pipe()
         self.err, err_w = pipe()
         self.fds = (self.req, self.done, self.out, self.err)
-        self.inbox = Inbox()
+        self.inbox, self.said = Inbox(), []
         sys.stdout.flush()
         sys.stderr.flush()
         self.code = None
@@ -112,91 +79,6 @@ class Executor(object):
         return self.code
 
 
-def executor_main(finder, req, done, out, err, like):
-    os.setsid()
-    null = os.open(os.devnull, os.O_RDONLY)
-    for fd, target in ((null, 0), (out, 1), (err, 2)):
-        os.dup2(fd, target)
-        if fd > 2:
-            os.close(fd)
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    # A Python before 3.7 does not do that by itself after a fork.
-    execute.random.seed()
-    inbox = Inbox()
-    me = os.getpid()
-    if like:
-        rehearse(finder, like)
-    while True:
-        data = os.read(req, READ_SIZE)
-        if not data:
-            os._exit(0)
-        for handle, head, bulk in inbox.feed(data):
-            if handle == LOAD_MODULE:
-                finder.store.add(head[u'digest'], bulk)
-            else:
-                serve(finder, handle, head, bulk, done, me)
-
-
-def is_stdlib(module):
-    path = getattr(module, '__file__', None) or ''
-    return path.startswith(STDLIB) and '-packages/' not in path
-
-
-def rehearse(finder, like):
-    """Touch what a call of the closure `like` will touch: the memory shared with the supervisor is copied now, page by
-    page, and not while somebody waits."""
-    finder.use(finder.store.files(like))
-    for module in list(sys.modules.values()):
-        # By their types alone: a lazy object, such as six has, would import something when it is asked.
-        for value in list(getattr(module, '__dict__', {}).values()):
-            for inner in list(value.__dict__.values()) if type(value) is type else (value,):
-                if type(inner) is type(rehearse):
-                    inner.__code__
-
-
-def serve(finder, handle, call, bulk, done, me):
-    """Run one call and say so; stays only after an inline call that left nothing behind."""
-    finder.use(finder.store.files(call[u'closure']))
-    inline = call.get(u'isolation') == 'inline'
-    head = {}
-    known = set(sys.modules)
-    if inline:
-        from .isolation import Snapshot
-        snapshot = Snapshot(finder)
-    if handle == CALL_FUNCTION:
-        def action():
-            try:
-                head[u'value'] = execute.call_function(call)
-            except Exception:
-                head[u'error'] = execute.describe_error()
-        from .logs import install_handler
-        install_handler(lambda record: send(done, FORWARD_LOG, record))
-    else:
-        def action():
-            execute.run_module(finder, call, bulk)
-    head[u'rc'] = execute.concluded(action)[0]
-    if os.getpid() != me:
-        execute.run_exit_functions()
-        os._exit(head[u'rc'])
-    ends = not inline or snapshot.more_exits()
-    execute.run_exit_functions() if ends else execute.flush()
-    left = snapshot.restore() if inline else []
-    if ends:
-        left.append(u'end')
-    head[u'left'] = [to_text(word) for word in left]
-    head[u'imports'] = [to_text(name) for name in sorted(set(sys.modules) - known) if is_stdlib(sys.modules.get(name))]
-    try:
-        send(done, CALL_SERVICE, head)
-    except OSError:
-        # The module has closed all descriptors.
-        os._exit(head[u'rc'])
-    except ProtocolError as e:
-        send(done, CALL_SERVICE, {u'rc': 1, u'left': left, u'error': (u'ProtocolError', to_text('%s' % e))})
-    if left:
-        os._exit(head[u'rc'])
-
-
 class Supervisor(object):
     """The process that the broker forked; `control` is its socket to the broker."""
 
@@ -205,31 +87,42 @@ class Supervisor(object):
         self.store = Store()
         self.finder = Finder(self.store, execute.new_root())
         self.inbox = Inbox()
+        self.queue = []
         self.fresh = self.kept = None
         self.warm = False
 
     def main(self):
         while True:
-            messages = self._read()
-            if messages is None:
+            while not self.queue:
+                self._receive()
+            handle, head, bulk = self.queue.pop(0)
+            if handle == LOAD_MODULE:
+                self.store.add(head[u'digest'], bulk)
+                for executor in (self.fresh, self.kept):
+                    if executor:
+                        executor.send(handle, head, bulk)
+            elif handle in (CALL_SERVICE, CALL_FUNCTION):
+                self._call(handle, head, bulk)
+            elif handle == SHUTDOWN:
                 self._end()
-            for handle, head, bulk in messages:
-                if handle == LOAD_MODULE:
-                    self.store.add(head[u'digest'], bulk)
-                    for executor in (self.fresh, self.kept):
-                        if executor:
-                            executor.send(handle, head, bulk)
-                elif handle in (CALL_SERVICE, CALL_FUNCTION):
-                    self._call(handle, head, bulk)
-                elif handle == SHUTDOWN:
-                    self._end()
 
-    def _read(self):
-        """Messages from the broker; None at the end."""
+    def _receive(self, running=None):
+        """Take in the broker's word; its end is the end of this process and of the executor that is running a call."""
         data = read(self.control, READ_SIZE)
-        return self.inbox.feed(data) if data else ([] if data is None else None)
+        if data:
+            self.queue += self.inbox.feed(data)
+        elif data is not None:
+            if running:
+                kill_group(running.pid)
+            self._end()
 
-    def _end(self, kill=False):
+    def _cancelled(self):
+        """Is the running call to end?"""
+        before = len(self.queue)
+        self.queue = [message for message in self.queue if message[0] != CANCEL]
+        return len(self.queue) < before
+
+    def _end(self):
         for executor in (self.fresh, self.kept):
             if executor:
                 close(*executor.fds)
@@ -257,11 +150,23 @@ class Supervisor(object):
         head[u'out'] = len(out)
         send(self.control, handle, head, out + err)
         # What follows is off the caller's path.
-        if head[u'left']:
+        if head.get(u'left') or u'left' not in head and not self._stays(executor):
             executor.finish()
         else:
             self.kept = executor
         self._prepare(call, imports)
+
+    def _stays(self, executor):
+        """An executor whose call is over proves that it is clean, or ends."""
+        head, end = None, False
+        poller = select.poll()
+        poller.register(executor.done, select.POLLIN)
+        while head is None and not end and (executor.said or poller.poll(STAY_SECONDS * 1000)):
+            head, end = self._done(executor)
+        clean = head and not head[u'left'] and not any(read(fd, READ_SIZE) for fd in (executor.out, executor.err))
+        if not clean:
+            kill_group(executor.pid)
+        return clean
 
     def pump(self, executor):
         """(head or None for a dead executor, stdout, stderr) of the running call."""
@@ -290,8 +195,10 @@ class Supervisor(object):
                         # It ends, or has closed all descriptors and goes on.
                         poller.unregister(fd)
                         pause = 10
-                elif not self._control_while_busy(executor):
-                    return None, b'', b''
+                else:
+                    self._receive(executor)
+            if self._cancelled():
+                return None, b'', b''
             if head is None and executor.ended():
                 head = self._done(executor)[0]
                 break
@@ -305,21 +212,17 @@ class Supervisor(object):
         return head, b''.join(chunks[executor.out]), b''.join(chunks[executor.err])
 
     def _done(self, executor):
-        """(head of the conclusion or None, did the executor end without one)."""
-        data = read(executor.done, READ_SIZE)
-        for handle, head, bulk in executor.inbox.feed(data or b''):
+        """(what it said next of its call or None, did the executor end without that)."""
+        data = b'-'
+        if not executor.said:
+            data = read(executor.done, READ_SIZE)
+            executor.said += executor.inbox.feed(data or b'')
+        while executor.said:
+            handle, head, bulk = executor.said.pop(0)
             if handle != FORWARD_LOG:
                 return head, False
             send(self.control, handle, head)
         return None, data == b''
-
-    def _control_while_busy(self, executor):
-        """Read the broker's word while a call runs.  False: the call is to end."""
-        messages = self._read()
-        if messages is None:
-            kill_group(executor.pid)
-            self._end()
-        return CANCEL not in [handle for handle, head, bulk in messages]
 
     def _warm_up(self, call):
         """Import what every module imports, once, so that all executors have it from their birth."""
@@ -327,7 +230,7 @@ class Supervisor(object):
         if not call.get(u'layout'):
             return
         self.finder.use(self.store.files(call[u'closure']))
-        for name in (WARM, WARM_LOADER, 'runpy')[::2 if call[u'layout'] == 1 else 1]:
+        for name in (BASIC, WARM_LOADER, 'runpy')[::2 if call[u'layout'] == 1 else 1]:
             try:
                 __import__(name)
             except Exception:

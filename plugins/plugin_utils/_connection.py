@@ -25,9 +25,11 @@ from ._login import NoInterpreter, Refused, Stock
 
 display = Display()
 
-# Modules that only read and write files, and were seen to leave nothing behind in the interpreter that runs them.
+# Modules that only read and write files or run one command, and were seen to leave nothing behind in the interpreter
+# that runs them.
 INLINE = frozenset('ansible.modules.' + name for name in (
-    'assemble', 'blockinfile', 'copy', 'file', 'find', 'lineinfile', 'ping', 'replace', 'slurp', 'stat', 'tempfile'))
+    'assemble', 'blockinfile', 'command', 'copy', 'file', 'find', 'lineinfile', 'ping', 'replace', 'slurp', 'stat',
+    'tempfile'))
 
 
 class Express:

@@ -6,14 +6,44 @@ worker, for every task.  Importing this module is enough.
 
 from __future__ import annotations
 
+import marshal
 import os
 import sys
-from importlib.machinery import ModuleSpec
-from importlib.util import spec_from_file_location
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import cache_from_source, spec_from_file_location
+from types import CodeType
 from typing import Any
+
+from ansible import constants as C
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PREFIX = __name__.rpartition('.plugins.')[0]
+
+
+class Loader(SourceFileLoader):
+    """Keeps compiled code for the run where Python can not keep it beside the source: PYTHONDONTWRITEBYTECODE is usual
+    in containers, and so are collections that belong to somebody else."""
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        if os.path.exists(cache_from_source(self.path)):
+            return super().get_code(fullname)
+        # Ansible's local temporary folder is new for each run, and private.
+        kept = os.path.join(C.DEFAULT_LOCAL_TMP, f'{fullname}.code')
+        try:
+            with open(kept, 'rb') as file:
+                code: CodeType | None = marshal.load(file)
+                return code
+        except (OSError, ValueError, EOFError, TypeError):
+            pass
+        code = super().get_code(fullname)
+        part = f'{kept}.{os.getpid()}'
+        try:
+            with open(part, 'wb') as file:
+                marshal.dump(code, file)
+            os.rename(part, kept)
+        except OSError:
+            pass
+        return code
 
 
 class Finder:
@@ -26,8 +56,10 @@ class Finder:
         base = os.path.join(ROOT, *name[len(PREFIX) + 1:].split('.'))
         package = os.path.join(base, '__init__.py')
         if os.path.isfile(package):
-            return spec_from_file_location(name, package, submodule_search_locations=[base])
-        return spec_from_file_location(name, base + '.py') if os.path.isfile(base + '.py') else None
+            return spec_from_file_location(name, package, loader=Loader(name, package),
+                                           submodule_search_locations=[base])
+        path = base + '.py'
+        return spec_from_file_location(name, path, loader=Loader(name, path)) if os.path.isfile(path) else None
 
 
 if PREFIX and not any(type(finder).__name__ == 'Finder' and type(finder).__module__ == __name__

@@ -31,6 +31,8 @@ TRACES: dict[str, tuple[str, bool | None]] = {
                't.start()', False),
     'child': ('pid = os.fork()\nif not pid:\n  os.execv("/bin/sh", ["sh", "-c", "read x <" + module.params["gate"]])\n'
               'result["child"] = pid', False),
+    'child of nobody': ('p = os.popen("(exec >/dev/null; read x <%s) & echo $!" % module.params["gate"])\n'
+                        'result["child"] = int(p.read())', False),
     'dead child': ('pid = os.fork()\nif not pid: os._exit(0)', False),
     'exit function': ('import atexit; atexit.register(os.getpid)', False),
     'globals': ('basic.NUMBER = 2; basic.LEFT = True; basic.ITEMS = []', True),
@@ -46,6 +48,7 @@ TRACES: dict[str, tuple[str, bool | None]] = {
     'other output': ('module.exit_json = lambda **k: None; import json; print(json.dumps({"pid": os.getpid()})); '
                      'sys.stdout.flush(); n = os.open("/dev/null", os.O_WRONLY); os.dup2(n, 1); os.dup2(n, 2); '
                      'sys.exit()', False),
+    'late output': ('class Late(object):\n  def __del__(self):\n    os.write(1, b"late")\nbasic.LEFT = Late()', None),
     'other streams': ('print("{}"); sys.stdout.flush(); sys.stderr = sys.stdout = open(os.devnull, "w"); '
                       'sys.exit()', True),
     'hook': ('sys.excepthook = None', True),
@@ -93,7 +96,7 @@ def test_leaves(runners, shared, fifo, isolation: str, name: str):
         assert after['pid'] != before['pid']
     elif stays is not None:
         assert (after['pid'] == before['pid']) is stays, done.left
-    if name == 'child':
+    if name in ('child', 'child of nobody'):
         child = done.value['child']
         assert leaks.alive(child)
         with open(gate, 'w'):
@@ -117,3 +120,31 @@ def test_a_module_that_takes_the_protocol_away(runners):
         with contextlib.suppress(MitosisError):
             runners.probe(code, isolation=isolation)
         assert runners.state(isolation)['state']['umask'] >= 0
+
+
+@pytest.mark.parametrize('isolation', ['fork', 'inline'])
+def test_the_end_of_a_call_ends_nothing_of_an_earlier_one(runners, shared, fifo, isolation: str):
+    """What a module leaves running belongs to nobody: not even to a later call in the same interpreter."""
+    gate = fifo('gate')
+    child = probe(runners, 'child of nobody', isolation, gate).value['child']
+    client = shared.engine.connect()
+    runners.start('os.kill(os.getpid(), signal.SIGSTOP)', isolation=isolation, client=client)
+    client.close()  # nobody waits for it any more
+    runners.state(isolation)
+    assert leaks.alive(child)
+    with open(gate, 'w'):
+        pass
+    leaks.wait_until(lambda: not leaks.alive(child), 'the end of the child')
+
+
+@pytest.mark.parametrize('isolation', ['fork', 'inline'])
+def test_a_selector_without_files_does_not_wait(runners, shared, isolation: str):
+    """As ansible-core's run_command has one, if its command ends at the wrong moment."""
+    code = ('selectors = getattr(basic, "selectors", None)\n'
+            'for name in ("PollSelector", "SelectSelector"):\n'
+            '  if selectors:\n'
+            '    assert getattr(selectors, name)().select(None) == []\n'
+            '    r, w = os.pipe(); os.close(w); s = getattr(selectors, name)(); s.register(r, selectors.EVENT_READ)\n'
+            '    assert [key.fd for key, mask in s.select(None)] == [r]; os.close(r)\n'
+            'result["there"] = bool(selectors)')
+    assert runners.probe(code, isolation=isolation).value['there'] is (shared.interpreter.version[0] > 2)

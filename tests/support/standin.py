@@ -9,6 +9,10 @@ from .engine import Closure
 BASIC = '''
 import json
 import sys
+try:
+    import selectors
+except ImportError:
+    pass
 
 _ANSIBLE_ARGS = None
 NUMBER = 1
