@@ -6,6 +6,7 @@ import fcntl
 import os
 import pathlib
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -104,9 +105,7 @@ def main() -> None:
         try:
             # A successor may already be there.
             if os.stat(path).st_ino == ours:
-                os.unlink(path)
-                os.unlink(os.path.join(folder, LOCK))
-                os.rmdir(folder)
+                shutil.rmtree(folder)
         except OSError:
             pass
         os._exit(0)

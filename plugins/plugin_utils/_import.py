@@ -25,10 +25,12 @@ class Loader(SourceFileLoader):
     in containers, and so are collections that belong to somebody else."""
 
     def get_code(self, fullname: str) -> CodeType | None:
-        if os.path.exists(cache_from_source(self.path)):
+        beside = cache_from_source(self.path)
+        if os.path.exists(beside):
             return super().get_code(fullname)
-        # Ansible's local temporary folder is new for each run, and private.
-        kept = os.path.join(C.DEFAULT_LOCAL_TMP, f'{fullname}.code')
+        # This run's own folder in Ansible's local temporary one: both are private.
+        folder = os.path.join(C.DEFAULT_LOCAL_TMP, 'mitosis')
+        kept = os.path.join(folder, f'{fullname}.code')
         try:
             with open(kept, 'rb') as file:
                 code: CodeType | None = marshal.load(file)
@@ -36,13 +38,14 @@ class Loader(SourceFileLoader):
         except (OSError, ValueError, EOFError, TypeError):
             pass
         code = super().get_code(fullname)
-        part = f'{kept}.{os.getpid()}'
-        try:
-            with open(part, 'wb') as file:
-                marshal.dump(code, file)
-            os.rename(part, kept)
-        except OSError:
-            pass
+        if not os.path.exists(beside):
+            try:
+                os.makedirs(folder, 0o700, exist_ok=True)
+                with open(f'{kept}.{os.getpid()}', 'wb') as part:
+                    marshal.dump(code, part)
+                os.rename(part.name, kept)
+            except OSError:
+                pass
         return code
 
 
