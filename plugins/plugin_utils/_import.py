@@ -33,7 +33,7 @@ class Loader(SourceFileLoader):
         kept = os.path.join(folder, f'{fullname}.code')
         try:
             with open(kept, 'rb') as file:
-                code: CodeType | None = marshal.load(file)
+                code: CodeType | None = marshal.loads(file.read())
                 return code
         except (OSError, ValueError, EOFError, TypeError):
             pass
@@ -42,7 +42,7 @@ class Loader(SourceFileLoader):
             try:
                 os.makedirs(folder, 0o700, exist_ok=True)
                 with open(f'{kept}.{os.getpid()}', 'wb') as part:
-                    marshal.dump(code, part)
+                    part.write(marshal.dumps(code))
                 os.rename(part.name, kept)
             except OSError:
                 pass

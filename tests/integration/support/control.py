@@ -30,6 +30,11 @@ class Core:
 
     venv: pathlib.Path
     version: str
+    python: str
+
+    @property
+    def name(self) -> str:
+        return f'ansible-core {self.version}, Python {self.python}'
 
     def __str__(self) -> str:
         return self.version
@@ -42,7 +47,7 @@ class Core:
             for release in pathlib.Path(folder).glob('lib/python3.*/site-packages/ansible/release.py'):
                 version = re.search(r"__version__ = '(\d+\.\d+)", release.read_text())
                 if folder and version:
-                    found.append(cls(pathlib.Path(folder), version[1]))
+                    found.append(cls(pathlib.Path(folder), version[1], release.parents[2].name[len('python'):]))
         return found
 
     @property

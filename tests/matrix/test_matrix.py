@@ -1,0 +1,46 @@
+"""The same short play with each supported pair of a controller and a target's Python, stock and ours."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
+
+import pytest
+
+from tests.integration.support.compare import aligned, by_host
+from tests.integration.support.control import WAYS, Control, Core, Finished
+from tests.integration.support.hosts import Hosts
+from tests.integration.test_contract import allowed
+from tests.support.interpreters import Interpreter
+
+PLAYBOOK = pathlib.Path(__file__).parent / 'playbook' / 'site.yml'
+TASKS = 24
+
+
+def reachable(hosts: Hosts, python: str) -> None:
+    """Let all accounts of the host run a Python that may lie in somebody's home."""
+    for folder in reversed(pathlib.Path(python).parents):
+        hosts.exec('t1', 'chmod', 'o+x', str(folder))
+
+
+@pytest.mark.timeout(180)
+def test_same_results(core: Core, target: Interpreter, hosts: Hosts, tmp_path: pathlib.Path,
+                      record_property: Callable[[str, object], None]) -> None:
+    record_property('controller', core.name)
+    record_property('target', str(target))
+    reachable(hosts, target.path)
+    runs: dict[str, Finished] = {}
+    for way in ('stock', *WAYS):
+        control = Control(core, way, hosts, tmp_path / way)
+        control.watch_only('t1')
+        runs[way] = control.playbook(PLAYBOOK, '-e', f'ansible_python_interpreter={target.path}')
+        assert control.leftovers() == [] or way == 'stock'
+    stock = by_host(runs['stock'].records, [(str(tmp_path / 'stock'), 'FOLDER')])
+    assert len(stock['t1']) > TASKS, str(runs['stock'])
+    assert [record['event'] for record in stock['t1']].count('failed') == 4, str(runs['stock'])
+    for way in WAYS:
+        ours = by_host(runs[way].records, [(str(tmp_path / way), 'FOLDER')])
+        found = [line for line in aligned(stock['t1'], ours.get('t1', [])) if not allowed(f't1: {line}')]
+        assert not found, way + '\n' + '\n'.join(found)
+        if way == 'strategy':
+            assert ' stock: ' not in runs[way].err, runs[way].err
