@@ -26,6 +26,9 @@ class Slot:
         self.token = 0
         self.out = self.err = b''
         self.rc: int | None = None
+        # Seconds without a word after which its command is given up, and the timer for that.
+        self.silence: float | None = None
+        self.timer: Any = None
 
 
 class Walk:
@@ -87,6 +90,14 @@ class Contexts:
                 self.mux.call(parent.id, 'contexts', 'input', {'id': slot.id}, lambda *_: None, bulk=bulk)
             else:
                 self.mux.children[slot.id].write(bulk)
+        call.reply()
+
+    def do_escalated(self, call: Any, args: dict[str, Any], bulk: bytes) -> None:
+        """The command that args['token'] names runs as another account by now: its silence is that of our code."""
+        slot = self.by_token.get(args['token'])
+        if slot:
+            slot.silence = None
+            self._listen(slot)
         call.reply()
 
     def do_abort(self, call: Any, args: dict[str, Any], bulk: bytes) -> None:
@@ -187,6 +198,9 @@ class Contexts:
                 self.failed(slot, 'exit', f'{spec["argv"][0]}: {e.strerror}')
             return
 
+        slot.silence = spec.get('silence')
+        self._listen(slot)
+
         def done(kind: str, value: Any, bulk: bytes) -> None:
             if kind == 'ok':
                 self.ready(slot, value)
@@ -196,9 +210,20 @@ class Contexts:
                 self.failed(slot, 'retry', str(value))
         self.mux.call(parent, 'contexts', 'spawn', args, done, lambda head, bulk: self.progress(slot, head, bulk))
 
+    def _listen(self, slot: Slot) -> None:
+        """Let the time for a word from a slot's command begin anew, if there is one."""
+        self.mux.loop.cancel(slot.timer)
+        slot.timer = None
+        if slot.silence:
+            def silent() -> None:
+                self._end(slot)
+                self.failed(slot, 'timeout', f'not a word for {slot.silence} s')
+            slot.timer = self.mux.loop.later(slot.silence, silent)
+
     # what becomes of a slot
 
     def progress(self, slot: Slot, head: dict[str, Any], bulk: bytes) -> None:
+        self._listen(slot)
         if 'rc' in head:
             slot.rc = head['rc']
         elif head.get('stream') == 1:
@@ -211,6 +236,7 @@ class Contexts:
     def ready(self, slot: Slot, hello: dict[str, Any]) -> None:
         slot.hello = hello
         self.by_token.pop(slot.token, None)
+        self.mux.loop.cancel(slot.timer)
         slot.out = slot.err = b''
         self.mux.log.write(20, f'{slot.name} is ready: {hello.get("user")}@{hello.get("host")}, pid {hello.get("pid")}')
         waiting, slot.waiting = slot.waiting, []
@@ -259,6 +285,7 @@ class Contexts:
             self.mux.call(parent.id, 'contexts', 'end', {'id': slot.id}, lambda *_: None)
 
     def _drop(self, slot: Slot) -> None:
+        self.mux.loop.cancel(slot.timer)
         if self.slots.get(slot.path) is slot:
             del self.slots[slot.path]
         self.by_token.pop(slot.token, None)

@@ -47,7 +47,7 @@ class Conversation:
         executable = self._connection._play_context.executable or '/bin/sh'
         user = self._become.get_option('become_user') or 'root'
         return {'name': f'{self._become.name} to {user}', 'argv': [*shlex.split(executable), '-c', command],
-                'timeout': max(self._timeout, timeout), 'cwd': self._connection._cwd(),
+                'timeout': self._timeout + timeout, 'silence': self._timeout, 'cwd': self._connection._cwd(),
                 'tty': bool(self._become.require_tty)}
 
     def restore(self) -> None:
@@ -84,6 +84,7 @@ class Conversation:
                               str(password).encode('utf-8', 'surrogateescape') + b'\n')
         elif become.success and become.check_success(line):
             self._escalated = True
+            self._client.tell('contexts', 'escalated', {'token': self._token})
             display.vvv('Escalation succeeded', host=self._connection._play_context.remote_addr)
         elif become.check_incorrect_password(line):
             self._abort(f'Incorrect {become.name} password')

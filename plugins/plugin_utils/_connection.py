@@ -217,11 +217,13 @@ class Express:
         conversation = None
         release: Callable[[], None] = _nothing
         timeout = int(self.get_option('mitosis_boot_timeout'))
+        # The last resort: each hop has its own, and an escalation may be waited for besides.
+        limit = timeout * len(chain) + 22 + (int(self.get_option('timeout')) if self.transport == 'ssh' else 0)
         try:
             while True:
                 try:
                     value, _ = client.call(ROOT, 'contexts', 'get', {'chain': chain}, what='a context',
-                                           timeout=timeout * len(chain) + 10, on_progress=conversation)
+                                           timeout=limit, on_progress=conversation)
                 except CallError as e:
                     if e.kind == 'need-spec' and chain[0]['spec'] is None:
                         chain[0]['spec'], release = login.spec(self._boot(interpreter), timeout)

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from mitogen_core.controller import bootstrap
 from mitogen_core.wire.constants import ROOT
 from mitogen_core.wire.errors import CallError, ChannelError
 from tests.support import interpreters, leaks
@@ -303,3 +304,39 @@ def test_a_second_multiplexer_keeps_its_socket(engine: Engine):
     assert second != first
     engine.reconnect()
     assert engine.mux_pid == second
+
+
+SILENT = 'read x <{gate}'
+A_WORD_FIRST = 'echo a word; read x <{gate}'
+
+
+def test_an_escalation_without_a_word_is_given_up(engine: Engine, edge: Interpreter, fifo):
+    """Long before its time is over, with all that it started."""
+    hops = [login('the host', boot_argv(edge.path)),
+            login('silent', ['/bin/sh', '-c', SILENT.format(gate=fifo('gate'))], silence=0.2)]
+    with pytest.raises(CallError, match=r'^silent: not a word for 0\.2 s$') as raised:
+        engine.get(*hops)
+    assert raised.value.kind == 'timeout'
+    assert raised.value.more['hop'] == 1
+    assert engine.execute(engine.get(hops[0])[0][0], ['true']).rc == 0
+
+
+def test_an_escalation_that_has_happened_may_be_silent(engine: Engine, edge: Interpreter, fifo):
+    """Then it is our code that is being waited for."""
+    gate = fifo('gate')
+    words = []
+
+    def on_progress(head, data: bytes) -> None:
+        if data == b'a word\n':
+            words.append(engine.client.tell('contexts', 'escalated', {'token': head['token']}))
+
+    # It becomes a context a while after its time for a word would be over.
+    command = f'{A_WORD_FIRST.format(gate=gate)}; {bootstrap.boot_command((edge.path,))}'
+    opener = subprocess.Popen(['/bin/sh', '-c', f'sleep 0.5; echo >{gate}'])
+    try:
+        ids, _ = engine.get(login('the host', boot_argv(edge.path)),
+                            login('slow', ['/bin/sh', '-c', command], silence=0.25), on_progress=on_progress)
+    finally:
+        opener.wait()
+    assert words == [None]
+    assert engine.execute(ids[1], ['true']).rc == 0
