@@ -262,6 +262,7 @@ class Express:
 
     def _exec(self, client: Client, meaning: Meaning, in_data: bytes | None,
               sudoable: bool) -> tuple[int, bytes, bytes]:
+        display.vvv(f'EXEC {meaning.line}', host=self._play_context.remote_addr)  # as stock's plugins say it
         become = meaning.become if sudoable else None
         if meaning.become is not None and not sudoable:
             meaning = Meaning(meaning.line)

@@ -12,14 +12,17 @@ from tests.integration.support.hosts import Hosts
 from tests.support import interpreters
 from tests.support.interpreters import Interpreter
 
-# ansible-core -> the oldest Python 3 that it supports on targets; some support 2.7 too.  Its documentation has this as
-# the "ansible-core support matrix".
-OLDEST = {'2.16': (3, 6), '2.17': (3, 7), '2.18': (3, 8), '2.19': (3, 8), '2.20': (3, 9), '2.21': (3, 9)}
+# ansible-core -> the oldest and newest Python 3 that it supports on targets; some support 2.7 too.  Its documentation
+# has this as the "ansible-core support matrix".
+SUPPORTED = {'2.16': (6, 12), '2.17': (7, 12), '2.18': (8, 13), '2.19': (8, 13), '2.20': (9, 14), '2.21': (9, 14)}
 WITH_TWO = {'2.16'}
 
 
 def supported(core: Core, target: Interpreter) -> bool:
-    return target.version >= OLDEST[core.version] or (target.version == (2, 7) and core.version in WITH_TWO)
+    if target.version[0] == 2:
+        return core.version in WITH_TWO
+    oldest, newest = SUPPORTED[core.version]
+    return oldest <= target.version[1] <= newest
 
 
 class Matrix:
