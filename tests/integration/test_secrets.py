@@ -34,7 +34,9 @@ PLAY = '''
     path: /tmp/{{ inventory_hostname }}
     state: absent
   become: "{{ inventory_hostname == 'sudo' }}"
-- command: echo argument-secret
+- command: cat
+  args:
+    stdin: argument-secret
   no_log: true
   async: 10
   poll: 1
