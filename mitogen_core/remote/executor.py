@@ -144,7 +144,7 @@ def conclude(done, head):
     except OSError:
         return False  # the module has closed all descriptors
     except ProtocolError as e:
-        del head[u'value']
+        head.pop(u'value', None)
         head[u'error'] = u'ProtocolError', to_text('%s' % e)
         head[u'rc'] = 1
         send(done, CALL_SERVICE, head)
