@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import functools
+import hashlib
 import pathlib
 import zlib
 
@@ -20,8 +21,11 @@ SHIPPED = (
     'wire/router.py', 'wire/hello.py',
     'remote/loop.py', 'remote/link.py', 'remote/children.py', 'remote/importer.py', 'remote/isolation.py',
     'remote/execute.py', 'remote/logs.py', 'remote/executor.py', 'remote/runner.py', 'remote/runners.py',
-    'remote/contexts.py', 'remote/services.py', 'remote/broker.py', 'remote/entry.py',
+    'remote/services.py', 'remote/broker.py', 'remote/entry.py',
 )
+
+# Services that a broker gets with the first request for them: name -> file.
+LATE = {'contexts': 'remote/contexts.py'}
 
 # A first stage that never hears from its controller ends by itself after this many seconds, as a last resort: the end
 # of its stdin ends it at once.
@@ -76,7 +80,7 @@ class Shipped(object):
 t = dict((str(n), x) for n, x in t.items())
 sys.meta_path.insert(0, Shipped())
 from mitogen_core.remote.entry import main
-main(z)
+main(z, t)
 '''
 
 # The Pythons that are tried where the target's own is not known, best first.
@@ -93,6 +97,19 @@ def shipped_sources() -> dict[str, str]:
         module = 'mitogen_core.' + name[:-3].replace('/', '.')
         found[module] = minify((ROOT / name).read_text(encoding='ascii'))
     return found
+
+
+@functools.cache
+def late_code(service: str) -> tuple[str, bytes]:
+    """(digest, file as it travels) of a service in LATE."""
+    source = minify((ROOT / LATE[service]).read_text(encoding='ascii')).encode('ascii')
+    return hashlib.blake2b(source, digest_size=16).hexdigest(), deflate(source)
+
+
+def deflate(data: bytes) -> bytes:
+    """`data` as a zip file would hold it."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+    return packer.compress(data) + packer.flush()
 
 
 @functools.cache

@@ -112,17 +112,32 @@ class Contexts:
         """End the login of args['key'] and all that hangs on it; answers when it is gone."""
         slot = self.slots.get((args['key'],))
         if slot and slot.id in self.mux.children:
-            child = self.mux.children[slot.id]
-            before = child._on_exit
-
-            def on_exit(status: int) -> None:
-                before(status)
-                call.reply(True)
-            child._on_exit = on_exit
-            self.mux.reaper.watch(child.pid, on_exit)
-            child.end()
+            self.mux.children[slot.id].end(lambda: call.reply(True))
         else:
             call.reply(False)
+
+    def do_release(self, call: Any, args: dict[str, Any], bulk: bytes) -> None:
+        """End the contexts of args['users'] (names of accounts) on the host of the chain args['keep'] (keys), but for
+        those on that chain; answers with their number when they are gone."""
+        keep, users = tuple(args['keep']), set(args['users'])
+        ending = [slot for path, slot in self.slots.items()
+                  if path[0] == keep[0] and len(path) > 1 and path != keep[:len(path)]
+                  and slot.hello and slot.hello.get('user') in users]
+        # What hangs on one that ends, or is one with it, ends with it.
+        parents = [(slot, self._parent(slot)) for slot in ending]
+        ends = [(slot, parent) for slot, parent in parents
+                if parent and parent.id != slot.id and parent not in ending]
+        left = len(ends)
+
+        def ended(*_: Any) -> None:
+            nonlocal left
+            left -= 1
+            if left <= 0:
+                call.reply(len(ends))
+        for slot, parent in ends:
+            self.mux.call(parent.id, 'contexts', 'end', {'id': slot.id, 'wait': True}, ended)
+        if not ends:
+            call.reply(0)
 
     def lookup(self, keys: list[str]) -> int | None:
         """The id of the context at the end of a chain, if it is ready."""

@@ -9,9 +9,6 @@ from typing import Any
 from ..remote.children import exit_code, kill_group, spawn
 from ..remote.contexts import Child
 from ..remote.loop import close, pipe
-from ..wire.constants import SHUTDOWN
-from ..wire.frames import Frame
-from ..wire.payloads import pack
 
 # How much of a login's stderr is kept to explain its end.
 TAIL = 4096
@@ -80,14 +77,6 @@ class Login(Child):
         err, self.err = self.err, None
         super().on_end(reason)
         self.err = err
-
-    def end(self) -> None:
-        """Ask the broker to end, and close the link to it."""
-        if self.link:
-            self.link.send(Frame(self.id, 0, SHUTDOWN, 0, pack(None)))
-            self.link.close('shutdown')
-        else:
-            self.abort('shutdown')
 
     def kill(self) -> None:
         if self.pid:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from typing import Any
 
 from ..remote.importer import Store
 from ..wire.constants import CALL_SERVICE, FORWARD_MODULE, LOAD_MODULE
 from ..wire.payloads import frames
+from .bootstrap import LATE, deflate, late_code
 
 
 class Modules:
@@ -16,6 +16,8 @@ class Modules:
         self.store = Store()
         self.payloads: dict[str, str] = {}
         self.held: dict[int, set[str]] = {}
+        for service in LATE:
+            self.store.add(*late_code(service))
 
     def add(self, digest: str, blob: bytes) -> None:
         self.store.add(digest, blob)
@@ -45,15 +47,24 @@ class Modules:
             return
         login = self.mux.router.link_of(context)
         if login is not None:
-            held = self.held.setdefault(login, set())
-            wanted = {closure, *self.store.files(closure).values()} - held
-            link = self.mux.children[login].link
-            for digest in wanted:
-                link.send(*frames(login, 0, FORWARD_MODULE, 0, {'digest': digest}, self.store.blobs[digest]))
-            held |= wanted
+            self._forward(login, {closure, *self.store.files(closure).values()})
         args['closure'] = closure
         for frame in frames(context, call.client, CALL_SERVICE, call.reply_to, ['modules', 'run', args], bulk):
             self.mux.forward(frame)
+
+    def late_service(self, service: str, login: int) -> str:
+        """How contexts behind `login` are asked for a service that they may not have yet; its code goes ahead."""
+        digest = late_code(service)[0]
+        self._forward(login, {digest})
+        return f'{service}@{digest}'
+
+    def _forward(self, login: int, digests: set[str]) -> None:
+        """Send the first context behind a login the files that it lacks."""
+        held = self.held.setdefault(login, set())
+        link = self.mux.children[login].link
+        for digest in digests - held:
+            link.send(*frames(login, 0, FORWARD_MODULE, 0, {'digest': digest}, self.store.blobs[digest]))
+        held |= digests
 
     def send(self, link: Any, context: int, digests: Any) -> None:
         """A context asks for code that it lacks."""
@@ -67,9 +78,3 @@ class Modules:
 
     def describe(self) -> dict[str, int]:
         return {'files': len(self.store.blobs), 'payloads': len(self.payloads)}
-
-
-def deflate(data: bytes) -> bytes:
-    """`data` as a zip file would hold it."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return packer.compress(data) + packer.flush()

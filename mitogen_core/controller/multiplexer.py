@@ -215,6 +215,8 @@ class Multiplexer:
         if target is None:
             on_done('dead', f'context {context} is gone', b'')
             return
+        if service in bootstrap.LATE:
+            service = self.modules.late_service(service, target)
         handle = next(self._handles)
         self.own[handle] = (context, OwnCall(on_done, on_progress))
         self.children[target].link.send(

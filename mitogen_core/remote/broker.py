@@ -5,6 +5,9 @@ is gone, whatever its runners are doing.
 """
 
 import os
+import pwd
+import socket
+import sys
 
 from ..wire import states
 from ..wire.constants import (
@@ -24,10 +27,11 @@ from ..wire.constants import (
 )
 from ..wire.errors import ProtocolError
 from ..wire.frames import Frame
+from ..wire.hello import hello
 from ..wire.payloads import MORE, Assembler, frames, is_piece, pack, unpack
-from ..wire.py23 import to_text
+from ..wire.py23 import fs_text, to_native, to_text
 from ..wire.router import DEAD, DELIVER, DOWN, PARENT, REFUSE, UP, Router
-from .children import Reaper
+from .children import Reaper, wait_for
 from .importer import Store
 from .link import Link
 from .runners import Runners
@@ -88,6 +92,7 @@ class Broker(object):
         self.calls = {}
         self.children = {}
         self.wanted = {}
+        self.ending = False
         self.runners = Runners(self)
         self.services = dict((name, service(self)) for name, service in SERVICES.items())
         self.parent = Link(loop, link_fds[0], link_fds[1], self.on_frame, self.on_close, PARENT)
@@ -142,7 +147,10 @@ class Broker(object):
     def on_close(self, link, reason):
         if link is self.parent:
             if reason != 'end of stream':
-                os.write(2, ('mitosis broker: %s\n' % reason).encode('ascii', 'replace'))
+                try:
+                    os.write(2, ('mitosis broker: %s\n' % reason).encode('ascii', 'replace'))
+                except OSError:
+                    pass
             self.shutdown()
         else:
             child = self.children.pop(link.name, None)
@@ -188,13 +196,36 @@ class Broker(object):
 
     def _on_service(self, frame, head, bulk):
         call = Call(self, frame)
+
+        def serve(digest=None):
+            if call.state == 'waiting':
+                self._guard(call, self._serve, call, name, digest, head, bulk)
         try:
-            service, method, args = head
-            handler = getattr(self.services[service], 'do_' + method)
-        except (ValueError, TypeError, KeyError, AttributeError):
+            name, _, digest = head[0].partition(u'@')
+        except (IndexError, TypeError, AttributeError):
+            name = digest = None
+        if digest and name not in self.services:
+            self.get_code([digest], serve)
+        else:
+            serve()
+
+    def _serve(self, call, name, digest, head, bulk):
+        if digest:
+            self.services[name] = self._load('mitogen_core.remote.' + to_native(name), digest)
+        handler = None
+        if len(head) == 3:
+            handler = getattr(self.services.get(name), 'do_%s' % (head[1],), None)
+        if handler:
+            handler(call, head[2], bulk)
+        else:
             call.fail('service', 'no such service: %.200r' % (head,))
-            return
-        self._guard(call, handler, call, args, bulk)
+
+    def _load(self, module, digest):
+        """A service that this process was not born with."""
+        if module not in sys.modules:
+            self.boot[u'texts'][module] = self.store.source(digest).decode('ascii')
+            __import__(module)
+        return sys.modules[module].SERVICE(self)
 
     def _guard(self, call, action, *args):
         """action(*args); what it raises is the call's failure."""
@@ -251,14 +282,27 @@ class Broker(object):
         self.send(ROOT, ADD_ROUTE, {u'id': context_id, u'parent': self.id})
 
     def hello(self):
-        return self.services['contexts'].describe()
+        """What this context says of itself."""
+        try:
+            user = pwd.getpwuid(os.getuid())
+            name, home = user.pw_name, user.pw_dir
+        except KeyError:
+            name, home = '', os.environ.get('HOME', '/')
+        return hello(self.id, os.getpid(), python=list(sys.version_info[:3]), executable=fs_text(sys.executable or ''),
+                     user=fs_text(name), uid=os.getuid(), home=fs_text(home), host=fs_text(socket.gethostname()))
 
     def shutdown(self):
         """End everything below, then this process.  Children see the end of their link and do the same."""
+        if self.ending:  # by now the parent may not hear us
+            return
+        self.ending = True
         for call in list(self.calls.values()):
             if call.state != 'cancelled':
                 call.cancel()
+        pids = [child.pid for child in list(self.children.values()) + self.runners.all if child.pid]
         for child in list(self.children.values()):
-            child.link.close('shutdown')
+            child.end()
         self.runners.shutdown()
+        # Who ended this context may be about to change or remove its account.
+        wait_for(pids, 2)
         os._exit(0)

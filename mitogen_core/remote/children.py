@@ -6,9 +6,10 @@ import os
 import signal
 import struct
 import termios
+import time
 
 from ..wire.constants import READ_SIZE
-from ..wire.py23 import to_native
+from ..wire.py23 import monotonic, to_native
 from .loop import close, pipe, read, set_cloexec, set_nonblocking
 
 DEFAULT_SIGNALS = [getattr(signal, name) for name in ('SIGPIPE', 'SIGXFZ', 'SIGXFSZ', 'SIGCHLD', 'SIGINT', 'SIGTERM',
@@ -57,6 +58,17 @@ class Reaper(object):
         self._watched = {}
 
 
+def wait_for(pids, seconds):
+    """Wait until these children are gone, but not longer."""
+    end = monotonic() + seconds
+    for pid in pids:
+        try:
+            while not os.waitpid(pid, os.WNOHANG)[0] and monotonic() < end:
+                time.sleep(0.002)
+        except OSError:
+            pass
+
+
 def exit_code(status):
     """Exit code of a waitpid status; a signal's number is negative, as in the subprocess module."""
     return -os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
@@ -89,6 +101,16 @@ def set_raw(fd):
     termios.tcsetattr(fd, termios.TCSANOW, mode)
 
 
+def enter(cwd):
+    """Go there, where that is wished; one that this account may not enter is where it was begun, if anywhere."""
+    try:
+        if cwd:
+            os.chdir(to_native(cwd))
+    except OSError as e:
+        if e.errno != errno.EACCES:
+            raise
+
+
 def spawn(argv, stdin, stdout, stderr, environ=None, cwd=None, tty=False, keep=()):
     """Start argv in a session of its own with these three descriptors; returns the pid.
 
@@ -112,8 +134,7 @@ def spawn(argv, stdin, stdout, stderr, environ=None, cwd=None, tty=False, keep=(
         signal.set_wakeup_fd(-1)
         for signum in DEFAULT_SIGNALS:
             signal.signal(signum, signal.SIG_DFL)
-        if cwd:
-            os.chdir(to_native(cwd))
+        enter(cwd)
         env = dict(os.environ if environ is None else environ)
         argv = [to_native(arg) for arg in argv]
         os.execvpe(argv[0], argv, env)
@@ -133,10 +154,13 @@ class Command(object):
         self.loop, self.on_exit = loop, on_exit
         self._chunks = {}
         self._stdin = memoryview(stdin)
+        # A terminal whose last user closes it hangs up, and some close it before they end: it is held until then.
+        self._held = set()
         if tty:
             master, slave = open_tty()
             fds, self._in = (slave, slave, slave), None
             readers = [master]
+            self._held.add(slave)
         else:
             (out_r, out_w), (err_r, err_w) = pipe(), pipe()
             in_r, self._in = pipe()
@@ -145,7 +169,7 @@ class Command(object):
         try:
             self.pid = spawn(argv, *fds, environ=environ, cwd=cwd, tty=tty)
         finally:
-            close(*set(fds))
+            close(*set(fds) - self._held)
         for fd in readers:
             set_nonblocking(fd)
             self._chunks[fd] = []
@@ -188,6 +212,8 @@ class Command(object):
             close(fd)
 
     def _exited(self, status):
+        close(*self._held)
+        self._held = set()
         for fd in list(self._open):
             # What is there now; a child in the background that goes on writing is not waited for.
             for _ in range(64):
@@ -199,7 +225,7 @@ class Command(object):
         self.on_exit(exit_code(status), output[0], output[1])
 
     def fds(self):
-        return self._open | set(fd for fd in [self._in] if fd is not None)
+        return self._open | self._held | set(fd for fd in [self._in] if fd is not None)
 
     def kill(self):
         kill_group(self.pid)

@@ -1,13 +1,19 @@
-"""A child context: a command started here whose Python becomes a broker of another account or interpreter."""
+"""The service `contexts`, and a child context: a command started here whose Python becomes a broker of another account
+or interpreter.
 
+Most brokers have no children, so this file is not among those that each is born with (bootstrap.LATE).
+"""
+
+import errno
 import os
+import sys
 
-from ..wire.constants import HELLO, READ_SIZE
+from ..wire.constants import HELLO, READ_SIZE, SHUTDOWN
 from ..wire.errors import ProtocolError
 from ..wire.frames import Frame
 from ..wire.hello import check_hello, hello
 from ..wire.payloads import pack
-from ..wire.py23 import to_text
+from ..wire.py23 import to_native, to_text
 from .children import exit_code, kill_group, open_tty, set_raw, spawn
 from .link import Link
 from .loop import close, pipe, read, set_nonblocking
@@ -47,7 +53,7 @@ class Child(object):
         self.call, self.id = call, args[u'id']
         self.link = None
         self.noise = b''
-        self.reason = None
+        self.reason = self.when_gone = None
         tty = bool(args.get(u'tty'))
         (self.err, err) = pipe()
         if tty:
@@ -133,6 +139,8 @@ class Child(object):
 
     def _on_exit(self, status):
         self.pid = None
+        if self.when_gone:
+            self.when_gone()
         if self.link is None and self.rfd is not None:
             self._on_out()
             if self.link is None and self.rfd is not None:
@@ -150,6 +158,15 @@ class Child(object):
         if self.call:
             call, self.call = self.call, None
             call.fail(u'boot', to_text(self.reason or reason))
+
+    def end(self, when_ended=None):
+        """Ask it to end, and close the link; when_ended() is called when the process is gone."""
+        self.when_gone = when_ended
+        if self.link:
+            self.link.send(Frame(self.id, self.broker.id, SHUTDOWN, 0, pack(None)))
+            self.link.close('shutdown')
+        else:
+            self.abort('shutdown')
 
     def abort(self, reason):
         """Give up: kill it."""
@@ -174,3 +191,56 @@ class Child(object):
         if self.call:
             call, self.call = self.call, None
             call.fail(kind, reason)
+
+
+class Contexts(object):
+    """Starts and ends child contexts."""
+
+    def __init__(self, broker):
+        self.broker = broker
+
+    def do_spawn(self, call, args, bulk):
+        """Start context args['id'] by args['argv'], a command whose Python reads its first stage.  Answers with the
+        child's hello.  While the command does not yet run our code, what it prints comes as progress
+        ({'stream': 1 or 2}, bytes), and `input` sends it a password.  A command that ends first fails the call with
+        kind 'exit'; rc is in the progress before."""
+        self.broker.children[args[u'id']] = Child(self.broker, call, args)
+
+    def do_input(self, call, args, bulk):
+        child = self.broker.children.get(args[u'id'])
+        if child:
+            child.write(bulk)
+        call.reply()
+
+    def do_end(self, call, args, bulk):
+        child = self.broker.children.get(args[u'id'])
+        if child and args.get(u'wait') and child.link:
+            child.end(call.reply)
+        else:
+            if child:
+                child.abort('ended on request')
+            call.reply()
+
+    def do_same_interpreter(self, call, args, bulk):
+        """Is args['path'] the interpreter that runs here, virtual environment and all?"""
+        call.reply(same_interpreter(to_native(args[u'path'])))
+
+
+def same_interpreter(path):
+    """Would the command `path` start the Python that runs this?"""
+    if ' ' in path or not sys.executable:
+        return False
+    if '/' not in path:
+        for folder in os.environ.get('PATH', '/usr/bin:/bin').split(':'):
+            if os.access(os.path.join(folder, path), os.X_OK):
+                path = os.path.join(folder, path)
+                break
+    try:
+        os.stat(path)
+    except OSError as e:
+        return e.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EACCES)
+    both = [(os.path.realpath(os.path.dirname(p)), os.path.realpath(p)) for p in (path, sys.executable)]
+    return both[0] == both[1]
+
+
+SERVICE = Contexts

@@ -23,8 +23,9 @@ def read_exactly(size):
     return data
 
 
-def main(code):
-    """Become a broker.  `code` is the compressed boot text, kept to start child contexts from."""
+def main(code, texts):
+    """Become a broker.  `code` is the compressed boot text, kept to start child contexts from; `texts` is the loader's
+    dict of module names and sources, which takes more."""
     fields = HEADER.unpack(read_exactly(HEADER_SIZE))
     head = check_hello(unpack(read_exactly(fields[5]))[0])
     signal.alarm(0)
@@ -38,7 +39,7 @@ def main(code):
     os.close(null)
     sys.argv[:] = ['']
     loop = Loop()
-    broker = Broker(loop, head[u'child'], fds, {u'code': code, u'parent': head[u'id']})
+    broker = Broker(loop, head[u'child'], fds, {u'code': code, u'texts': texts, u'parent': head[u'id']})
     broker.parent.event('hello')
     broker.parent.send(Frame(head[u'id'], broker.id, HELLO, 0, pack(broker.hello())))
     loop.run()

@@ -7,6 +7,7 @@ import sys
 import traceback
 
 from ..wire.py23 import fs_text, to_native
+from .children import enter
 
 RESPAWN = 'ansible/module_utils/common/respawn.py'
 NO_EXIT = '{"msg": "New-style module did not handle its own exit", "failed": true}'
@@ -14,11 +15,11 @@ NO_EXIT = '{"msg": "New-style module did not handle its own exit", "failed": tru
 
 def prepare(call):
     """Give this process the working folder, environment and limits that the call asks for."""
-    if call.get(u'cwd'):
-        os.chdir(to_native(call[u'cwd']))
-        os.environ['PWD'] = os.getcwd()
+    enter(call.get(u'cwd'))
     try:
-        os.getcwd()
+        cwd = os.getcwd()
+        if call.get(u'cwd'):
+            os.environ['PWD'] = cwd
     except OSError:
         try:
             os.chdir(os.path.expanduser('~'))
@@ -112,9 +113,10 @@ def concluded(action):
         else:
             sys.stderr.write('%s\n' % (e.code,))
             code = 1
-    except BaseException:
+    except BaseException as e:
         traceback.print_exc()
-        code = 1
+        # From 3.8 on the interpreter ends by the signal, for which shells have this number.
+        code = 130 if isinstance(e, KeyboardInterrupt) and sys.version_info > (3, 8) else 1
     return code & 0xff, value
 
 
@@ -137,6 +139,11 @@ def flush():
             stream.flush()
         except (IOError, OSError, ValueError, AttributeError):
             pass
+    # Code in C keeps output of its own; basic imports ctypes, and the process's end will not be libc's.
+    try:
+        sys.modules['ctypes'].CDLL(None).fflush(None)
+    except (KeyError, AttributeError, OSError):
+        pass
 
 
 def describe_error():

@@ -113,7 +113,7 @@ class Supervisor(object):
             self.queue += self.inbox.feed(data)
         elif data is not None:
             if running:
-                kill_group(running.pid)
+                running.finish(kill=True)
             self._end()
 
     def _cancelled(self):
@@ -125,7 +125,7 @@ class Supervisor(object):
     def _end(self):
         for executor in (self.fresh, self.kept):
             if executor:
-                close(*executor.fds)
+                executor.finish()
         os._exit(0)
 
     def _fork(self, like=None):

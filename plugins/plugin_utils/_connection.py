@@ -18,8 +18,9 @@ from ansible.utils.display import Display
 from ...mitogen_core.controller.client import Client, StartError
 from ...mitogen_core.wire.constants import CHUNK, FORWARD_MODULE, ROOT
 from ...mitogen_core.wire.errors import CallError, ChannelError, MitosisError, ProtocolError
-from . import _runtime
+from . import _accounts, _runtime
 from ._compat import Unknown, ansiballz, not_supported, supported
+from ._compat.options import full_name
 from ._compat.recording import Meaning, Notes, explain, record_become, record_shell
 from ._login import NoInterpreter, Refused, Stock
 
@@ -42,6 +43,7 @@ class Express:
     _shell: Any
     transport: str
     _connect: Any
+    has_option: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -52,6 +54,7 @@ class Express:
         self._name_shown = ''
         self._count: str | None = None
         self._home: str | None = None
+        self._pipelines = True
 
     # what Ansible asks of a connection
 
@@ -60,16 +63,22 @@ class Express:
         if plugin is not None:
             record_become(plugin, self._notes)
 
+    def set_options(self, task_keys: Any = None, var_options: Any = None, direct: Any = None) -> None:
+        super().set_options(task_keys, var_options, direct)  # type: ignore[misc]
+        # Modules arrive in one piece, whatever the configuration says; a variable is about this host or task.
+        self._pipelines = not {'ansible_pipelining', 'ansible_ssh_pipelining'} & set(var_options or ()) \
+            or bool(super().get_option('pipelining'))  # type: ignore[misc]
+
     def get_option(self, option: str, *args: Any, **kwargs: Any) -> Any:
         if option == 'pipelining' and self.get_option('mitosis_enabled'):
-            return True  # modules arrive in one piece, whatever the stock plugin would be allowed to do
+            return self._pipelines
         return super().get_option(option, *args, **kwargs)  # type: ignore[misc]
 
     def is_pipelining_enabled(self, wrap_async: bool = False) -> bool:
         """2.19 and later; true for become plugins too whose own command could not be fed on stdin."""
         if not self.get_option('mitosis_enabled'):
             return bool(super().is_pipelining_enabled(wrap_async))  # type: ignore[misc]
-        return not wrap_async
+        return self._pipelines and not wrap_async
 
     def update_vars(self, variables: Any) -> None:
         name = self._load_name
@@ -80,8 +89,9 @@ class Express:
             self._load_name = name
 
     def show_as(self, name: str) -> None:
-        """Be known to playbooks by the name of the plugin whose place this one took."""
+        """Be known to playbooks and callbacks by the name of the plugin whose place this one took."""
         self._name_shown = name
+        self.ansible_name = full_name(name)
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         try:
@@ -143,6 +153,8 @@ class Express:
             raise Stock('turned off')
         if getattr(self._shell, '_IS_WINDOWS', False):
             raise Stock('windows')
+        if self.has_option('worker_session_isolation') and not self.get_option('worker_session_isolation'):
+            raise Stock("the worker's terminal is wished")
         self._connect()
         try:
             result = action(_runtime.client(self._run_pid), *args)
@@ -150,7 +162,7 @@ class Express:
             result = e.args
         except ChannelError as e:
             _runtime.drop_client()
-            raise AnsibleConnectionFailure(f'Lost the connection: {e}') from e
+            raise AnsibleConnectionFailure(f'Lost the connection: {e}') from None
         except ProtocolError as e:
             _runtime.drop_client()
             raise Stock('it can not be sent') from e
@@ -172,6 +184,9 @@ class Express:
         if interpreter:
             chain.append({'key': 'python ' + interpreter, 'spec': None})
         return chain
+
+    def _keys(self, become: Any, interpreter: str | None = None) -> list[str]:
+        return [hop['key'] for hop in self._chain(become, interpreter, self.login_type(self))]
 
     def _context(self, client: Client, become: Any = None, interpreter: str | None = None) -> int:
         """The id of the context of an account and interpreter, which is started where it is missing."""
@@ -276,6 +291,9 @@ class Express:
                     display.vvv(f'MITOSIS: {e}', host=self._play_context.remote_addr)
             else:
                 self._stock('module of an unknown form')
+        names = _accounts.named_by_command(meaning.line)
+        if names:
+            _accounts.make_way(client, names, self._keys(become))
         context = self._context(client, become)
         if meaning.home_of in ('~', '~' + str(self.get_option('remote_user') if self.transport == 'ssh' else '')) \
                 and become is None and self._home:
@@ -301,8 +319,8 @@ class Express:
 
     def _run_module(self, client: Client, payload: ansiballz.Payload, meaning: Meaning,
                     become: Any) -> tuple[int, bytes, bytes]:
-        login = self.login_type(self)
-        keys = [hop['key'] for hop in self._chain(become, meaning.interpreter, login)]
+        keys = self._keys(become, meaning.interpreter)
+        _accounts.make_way(client, _accounts.named_by_module(payload), keys)
         args = {'payload': payload.key, 'chain': keys, 'layout': payload.layout, 'name': payload.name,
                 'fqn': payload.fqn, 'profile': payload.profile,
                 'date_time': list(payload.date_time), 'rlimit_nofile': payload.rlimit_nofile,
@@ -320,7 +338,7 @@ class Express:
                 elif e.kind == 'died':
                     return 137, b'', e.text.encode()  # as if the module's interpreter had been killed
                 else:
-                    raise AnsibleConnectionFailure(f'module {payload.fqn}: {e.text}') from e
+                    raise AnsibleConnectionFailure(f'module {payload.fqn}: {e.text}') from None
         raise Stock('its code was not accepted')
 
     @staticmethod
@@ -334,7 +352,8 @@ class Express:
     def _isolation(self, payload: ansiballz.Payload) -> str:
         wish = str(self.get_option('mitosis_isolation'))
         if wish == 'auto':
-            return 'inline' if payload.fqn in INLINE else 'fork'
+            # A backup's name has the pid and the second: one process would not make two in a second.
+            return 'inline' if payload.fqn in INLINE and '"backup": true' not in payload.params else 'fork'
         return wish
 
     def _put(self, client: Client, in_path: str, out_path: str) -> None:
@@ -346,7 +365,7 @@ class Express:
             with open(in_path, 'rb') as source:
                 client.put(context, out_path, _chunks(source), stat.S_IMODE(os.fstat(source.fileno()).st_mode) & 0o777)
         except (CallError, OSError) as e:
-            raise AnsibleError(f'failed to transfer file to {in_path} {out_path}:\n{e}') from e
+            raise AnsibleError(f'failed to transfer file to {in_path} {out_path}:\n{e}') from None
 
     def _fetch(self, client: Client, in_path: str, out_path: str) -> None:
         display.vvv(f'FETCH {in_path} TO {out_path}', host=self._play_context.remote_addr)
@@ -356,7 +375,7 @@ class Express:
                 for chunk in client.get(context, in_path):
                     target.write(chunk)
         except (CallError, OSError) as e:
-            raise AnsibleError(f'failed to transfer file to {in_path} {out_path}:\n{e}') from e
+            raise AnsibleError(f'failed to transfer file to {in_path} {out_path}:\n{e}') from None
 
 
 def _nothing() -> None:

@@ -61,18 +61,19 @@ def count(reason: str) -> None:
         os.close(fd)
 
 
-def summary() -> str:
-    """One line on the task runs counted since the last summary; empty where there were none."""
+def summary() -> tuple[str, bool]:
+    """One line on the task runs counted since the last summary, empty where there were none; and were all of them
+    accelerated?"""
     path = os.path.join(C.DEFAULT_LOCAL_TMP, 'mitosis.count')
     try:
         with open(path, encoding='utf-8') as lines:
             reasons = collections.Counter(line.rstrip('\n') for line in lines)
         os.unlink(path)
     except OSError:
-        return ''
+        return '', True
     total = sum(reasons.values())
     fast = reasons.pop('', 0)
     text = f'mitosis: {fast} of {total} task runs accelerated'
     if reasons:
         text += f'; {total - fast} stock: ' + ', '.join(f'{n} {reason}' for reason, n in reasons.most_common(8))
-    return text
+    return text, total == fast

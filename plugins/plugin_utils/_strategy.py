@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from typing import Any
 
 from ansible.plugins.loader import connection_loader
@@ -14,10 +15,13 @@ from ...mitogen_core.controller import supervisor
 from ...mitogen_core.controller.client import SOCKET, StartError
 from . import _runtime
 from ._compat import Unknown, not_supported, supported
-from ._compat.strategy import ConnectionLoader, Loaders, methods
+from ._compat.strategy import ConnectionLoader, Loaders, methods, pose_as
 from ._connection import Express
 
 display = Display()
+
+# Anything in this variable has the play's last line printed always.
+SUMMARY = 'MITOSIS_SUMMARY'
 
 NAMES = {prefix + name: 'mitosis.express.' + name
          for name in ('ssh', 'local') for prefix in ('', 'ansible.builtin.', 'ansible.legacy.')}
@@ -94,9 +98,11 @@ class Accelerated:
         return self._methods[1](self, *args, **kwargs)
 
     def run(self, iterator: Any, play_context: Any) -> Any:
+        pose_as(iterator, type(self).__module__.rpartition('.')[2])
         try:
             return super().run(iterator, play_context)  # type: ignore[misc]
         finally:
-            line = _runtime.summary()
-            if line:
+            line, complete = _runtime.summary()
+            # Programs read Ansible's stderr: it has a line more only where somebody sees it, or has to.
+            if line and (not complete or display.verbosity >= 3 or sys.stderr.isatty() or os.environ.get(SUMMARY)):
                 display.display(line, stderr=True)

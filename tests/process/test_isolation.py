@@ -48,7 +48,8 @@ TRACES: dict[str, tuple[str, bool | None]] = {
     'other output': ('module.exit_json = lambda **k: None; import json; print(json.dumps({"pid": os.getpid()})); '
                      'sys.stdout.flush(); n = os.open("/dev/null", os.O_WRONLY); os.dup2(n, 1); os.dup2(n, 2); '
                      'sys.exit()', False),
-    'late output': ('class Late(object):\n  def __del__(self):\n    os.write(1, b"late")\nbasic.LEFT = Late()', None),
+    'late output': ('class Late(object):\n  def __del__(self, write=os.write):\n    write(1, b"late")\n'
+                    'basic.LEFT = Late()', None),
     'other streams': ('print("{}"); sys.stdout.flush(); sys.stderr = sys.stdout = open(os.devnull, "w"); '
                       'sys.exit()', True),
     'hook': ('sys.excepthook = None', True),

@@ -260,6 +260,26 @@ def test_reset_ends_all_below(engine: Engine, edge: Interpreter):
     three(engine, edge.path)
 
 
+def test_release_ends_an_account_and_what_hangs_on_it(engine: Engine, edge: Interpreter):
+    ids, hellos = three(engine, edge.path)
+    side, _ = engine.get({'key': 'first', 'spec': None}, login('side', boot_argv(edge.path)))
+    Runners(engine, ids[2]).probe('')
+    user = hellos[0]['user']
+
+    def release(users: list[str], *keep: str) -> int:
+        return engine.client.call(ROOT, 'contexts', 'release', {'users': users, 'keep': list(keep)}, timeout=30)[0]
+    assert release(['somebody-else'], 'first') == 0
+    assert release([user], 'first', 'second', 'third') == 1
+    assert {each['id'] for each in engine.status()['contexts']} == set(ids) != set(side)
+    # Answered when the processes are gone, runners included: nothing is waited for here.
+    family = leaks.descendants(hellos[1]['pid'])
+    assert len(family) > 2
+    assert release([user], 'first') == 1
+    assert not [str(leaks.process(pid)) for pid in family if leaks.alive(pid)]
+    assert [each['id'] for each in engine.status()['contexts']] == ids[:1]
+    assert three(engine, edge.path)[0][0] == ids[0]
+
+
 def test_one_login_for_many_clients(engine: Engine, edge: Interpreter, tmp_path):
     """Clients that want the same context at the same time get the same one; the command is started once."""
     count = tmp_path / 'count'

@@ -72,6 +72,23 @@ def test_ends(runners, isolation: str, code: str, rc: int, err: bytes):
 
 
 @both
+def test_an_interrupt(runners, shared, isolation: str):
+    """As a shell tells the end of a Python that was interrupted."""
+    assert runners.probe('raise KeyboardInterrupt', isolation=isolation).rc == \
+        (130 if shared.interpreter.version >= (3, 8) else 1)
+
+
+@both
+def test_output_of_c(runners, isolation: str):
+    done = runners.probe('import ctypes\nlibc = ctypes.CDLL(None)\n'
+                         # Buffered, even where PYTHONUNBUFFERED is set.
+                         'libc.setvbuf(ctypes.c_void_p.in_dll(libc, "stdout"), None, 0, 4096)\n'
+                         'libc.printf(b"from C")', isolation=isolation)
+    assert done.rc == 0
+    assert b'from C' in done.out
+
+
+@both
 def test_raises(runners, isolation: str):
     done = runners.probe('1/0', isolation=isolation)
     assert (done.rc, done.out) == (1, b'')

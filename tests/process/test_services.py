@@ -12,12 +12,14 @@ import sys
 
 import pytest
 
+from mitogen_core.controller import bootstrap
 from mitogen_core.wire.constants import CHUNK
 from mitogen_core.wire.errors import CallError, ChannelError
 from tests.support import leaks
 from tests.support.engine import SECONDS
 
 MEGABYTE = 1 << 20
+CONTEXTS = f'contexts@{bootstrap.late_code("contexts")[0]}'
 
 
 def sh(shared, script: str, stdin: bytes = b'', **more):
@@ -92,6 +94,24 @@ def test_tty(shared):
 def test_tty_is_the_controlling_one(shared):
     done = sh(shared, 'echo direct >/dev/tty; stty size', tty=True)
     assert (done.rc, done.out) == (0, b'direct\r\n24 80\r\n')
+
+
+def test_tty_that_is_closed_early(shared, fifo):
+    """It does not hang up on who goes on without it."""
+    up, gate = fifo('up'), fifo('gate')
+    client = shared.engine.client
+    handle = client.start(shared.context, 'processes', 'exec', {'tty': True, 'argv': [
+        '/bin/sh', '-c', f'echo said; exec <&- >&- 2>&-; echo closed >{up}; read x <{gate}; exit 5']})
+    with open(up) as words:
+        assert words.read() == 'closed\n'
+    assert sh(shared, 'exit 0').rc == 0  # by now the broker has seen it
+    holder = os.open(gate, os.O_RDWR)
+    try:
+        os.write(holder, b'go on\n')
+        head, out = client.wait(handle, 'a command', SECONDS)
+    finally:
+        os.close(holder)
+    assert (head['rc'], out) == (5, b'said\r\n')
 
 
 def test_no_tty(shared):
@@ -205,7 +225,7 @@ def test_unknown_context(shared):
 # --- interpreters
 
 def same(shared, path: str) -> bool:
-    return shared.engine.client.call(shared.context, 'contexts', 'same_interpreter', {'path': path},
+    return shared.engine.client.call(shared.context, CONTEXTS, 'same_interpreter', {'path': path},
                                      timeout=SECONDS)[0]
 
 
@@ -233,13 +253,13 @@ def test_same_interpreter_in_a_venv(shared, tmp_path):
     assert same(shared, inside) is False
     engine = shared.engine
     hop = {'key': 'python venv', 'spec': {'name': 'venv', 'interpreter': inside, 'timeout': SECONDS, 'argv': [
-        '/bin/sh', '-c', 'exec ' + __import__('mitogen_core.controller.bootstrap', fromlist=['']).first_stage(inside)]}}
+        '/bin/sh', '-c', 'exec ' + bootstrap.first_stage(inside)]}}
     ids, hellos = engine.get({'key': 'local', 'spec': None}, hop)
     try:
         assert ids[1] != ids[0]
         assert hellos[1]['executable'] == inside
     finally:
-        engine.client.call(ids[0], 'contexts', 'end', {'id': ids[1]}, timeout=SECONDS)
+        engine.client.call(ids[0], CONTEXTS, 'end', {'id': ids[1]}, timeout=SECONDS)
     own = {'key': 'python own', 'spec': {'name': 'own', 'interpreter': shared.interpreter.path, 'argv': ['/bin/false'],
                                          'timeout': SECONDS}}
     assert engine.get({'key': 'local', 'spec': None}, own)[0] == [ids[0], ids[0]]

@@ -67,6 +67,14 @@ def alive(pid: int) -> bool:
     return found is not None and found.state != 'Z'
 
 
+def descendants(pid: int) -> list[int]:
+    """Processes below `pid`, and `pid`."""
+    found, every = [pid], processes()
+    for parent in found:
+        found += [each.pid for each in every if each.ppid == parent]
+    return found
+
+
 def wait_until(condition: Callable[[], object], what: str, seconds: float = SECONDS) -> None:
     """Poll until condition() is true; fail after `seconds`."""
     end = time.monotonic() + seconds

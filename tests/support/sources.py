@@ -10,7 +10,7 @@ from mitogen_core.controller import bootstrap
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 CORE = ROOT / 'mitogen_core'
-SHIPPED = tuple(CORE / name for name in bootstrap.SHIPPED)
+SHIPPED = tuple(CORE / name for name in (*bootstrap.SHIPPED, *bootstrap.LATE.values()))
 # Folders that hold nothing of the project's.
 FOREIGN = ('.', '__pycache__')
 

@@ -100,8 +100,8 @@ def test_services():
         if row[0] in ('broker', 'root'):
             service, _, methods = row[1].partition('.')
             found |= {(row[0], service, method.strip(' .')) for method in methods.split(',')}
-    ours = {('broker', name, method[3:]) for name, service in SERVICES.items() for method in vars(service)
-            if method.startswith('do_')}
+    ours = {('broker', name, method[3:]) for name, service in (*SERVICES.items(), ('contexts', remote_contexts.SERVICE))
+            for method in vars(service) if method.startswith('do_')}
     ours |= {('root', service.__name__.lower(), method[3:]) for service in (contexts.Contexts, modules.Modules)
              for method in vars(service) if method.startswith('do_')}
     ours |= {('root', 'status', 'status'), ('root', 'status', 'shutdown')}

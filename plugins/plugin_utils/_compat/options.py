@@ -1,6 +1,6 @@
 """Option definitions of our plugins: those of the stock plugins, as ansible-core's configuration has them, and ours.
 
-`C.config` and its plugin definitions: 2.16-2.21.
+`C.config` and its plugin definitions: 2.16-2.21.  WORKER_SESSION_ISOLATION: 2.21.
 """
 
 from __future__ import annotations
@@ -38,6 +38,12 @@ OURS: dict[str, Any] = {
 }
 
 
+def full_name(name: str) -> str:
+    """The `ansible_name` of the stock connection plugin `name`: PluginLoader sets it, 2.16-2.21; callbacks see it as a
+    task's connection."""
+    return str(connection_loader.get(name, class_only=True).ansible_name)
+
+
 def define(stock: str, name: str) -> None:
     """Give plugin `name` the options of the stock connection plugin `stock`, and ours."""
     if C.config.has_configuration_definition('connection', name):
@@ -48,6 +54,10 @@ def define(stock: str, name: str) -> None:
     if not options:
         raise Unknown(f'no option definitions of connection plugin {stock}')
     merged = dict(copy.copy(options), **copy.deepcopy(OURS))
+    # Of a worker, but a connection is told the variables of its own options only.
+    session = C.config.get_configuration_definitions().get('WORKER_SESSION_ISOLATION')
+    if session:
+        merged['worker_session_isolation'] = session
     # The second name is the one that playbooks use: by it a task's result finds the address of a host that it was
     # delegated to.
     for alias in (name, f'mitosis.express.{stock}'):

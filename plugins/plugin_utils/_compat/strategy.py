@@ -2,6 +2,7 @@
 
 `StrategyBase._queue_task` makes a `WorkerProcess`, and `StrategyBase._execute_meta` a connection for reset_connection:
 2.16-2.21.  Ours are the same functions, with these names bound to something else in a copy of their globals.
+`PlayIterator._play` is the play that all callbacks were given: 2.16-2.21.
 `WorkerProcess._shared_loader_obj` is where workers take plugins from: 2.16-2.21.
 """
 
@@ -47,6 +48,14 @@ class Loaders:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(plugin_loader, name)
+
+
+def pose_as(iterator: Any, name: str) -> None:
+    """Have the play say that its strategy is the stock one `name`: StrategyBase and the default callback look for that
+    in `Play.strategy`."""
+    play = getattr(iterator, '_play', None)
+    if play is not None:
+        play.strategy = name
 
 
 def _rebound(function: Any, **names: Any) -> Any:

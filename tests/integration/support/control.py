@@ -150,7 +150,7 @@ class Control:
         if self.way == 'stock':
             environ['ANSIBLE_PIPELINING'] = 'true'
         elif self.way == 'strategy':
-            environ['ANSIBLE_STRATEGY'] = 'mitosis.express.linear'
+            environ.update(ANSIBLE_STRATEGY='mitosis.express.linear', MITOSIS_SUMMARY='1')
         environ.update(more)
         return environ
 
