@@ -57,7 +57,7 @@ def define(stock: str, name: str) -> None:
     # Of a worker, but a connection is told the variables of its own options only.
     session = C.config.get_configuration_definitions().get('WORKER_SESSION_ISOLATION')
     if session:
-        merged['worker_session_isolation'] = session
+        merged['worker_session_isolation'] = {key: session[key] for key in session if key != 'name'}
     # The second name is the one that playbooks use: by it a task's result finds the address of a host that it was
     # delegated to.
     for alias in (name, f'mitosis.express.{stock}'):
