@@ -203,7 +203,7 @@ class Contexts:
     def _spawn(self, slot: Slot, spec: dict[str, Any], parent: int) -> None:
         slot.id = self.mux.new_context_id()
         self.by_id[slot.id] = slot
-        names = ('argv', 'env', 'password', 'password_fd', 'tty', 'cwd', 'timeout')
+        names = ('argv', 'env', 'password', 'password_fd', 'tty', 'cwd', 'timeout', 'alive')
         args: dict[str, Any] = {name: spec[name] for name in names if name in spec}
         args['id'] = slot.id
         if not parent:

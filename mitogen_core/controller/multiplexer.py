@@ -15,10 +15,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ..remote.children import Reaper
-from ..remote.link import Link
+from ..remote.link import SILENT, Link
 from ..remote.loop import Loop
 from ..wire.constants import (
     ADD_ROUTE,
+    ALIVE,
     ALLOCATE_ID,
     CALL_SERVICE,
     CANCEL,
@@ -89,7 +90,7 @@ class Multiplexer:
         self.log = log
         self.reaper = Reaper(self.loop)
         self.router = Router(ROOT)
-        self.boot = {'code': bootstrap.boot_code(), 'parent': ROOT}
+        self.boot = {'code': bootstrap.boot_code(), 'parent': ROOT, 'alive': ALIVE}
         self.clients: dict[int, Link] = {}
         self.children: dict[int, Any] = {}
         self.pending: dict[tuple[int, int], int] = {}
@@ -312,6 +313,18 @@ class Multiplexer:
                 self._mourn(context, f'{name}: {reason}')
         child.on_end(reason)
         child.when_ended(tell)
+
+    def on_silence(self, link: Link, seconds: float, over: bool) -> None:
+        """The first context behind a login says nothing, or does so again: see Link.keep_alive."""
+        child, name = self.children[link.name], self.contexts.name_of(link.name)
+        if over:
+            child.abort(SILENT % seconds)
+            return
+        self.log.write(30, f'{name}: {SILENT % seconds if seconds else "it is back"}')
+        for (client, handle), context in self.pending.items():
+            if self.router.link_of(context) == link.name:
+                news = ['progress', {'silent': int(seconds), 'name': name}]
+                self.clients[client].send(*frames(client, ROOT, handle, 0, news, b'', MORE))
 
     def context_gone(self, context: int, reason: str) -> None:
         """No answer will come from this context any more."""

@@ -33,7 +33,7 @@ from ..wire.py23 import fs_text, to_native, to_text
 from ..wire.router import DEAD, DELIVER, DOWN, PARENT, REFUSE, UP, Router
 from .children import Reaper, wait_for
 from .importer import Store
-from .link import Link
+from .link import SILENT, Link
 from .runners import Runners
 from .services import SERVICES
 
@@ -136,6 +136,14 @@ class Broker(object):
                 link.send(Frame(frame.src, self.id, frame.reply_to, IS_DEAD, pack(to_text(where))))
         elif decision == REFUSE:
             self.log(30, 'refused %r: %s' % (frame, where))
+
+    def on_silence(self, link, seconds, over):
+        """A neighbour says nothing, or does so again: see Link.keep_alive."""
+        child = self.children.get(link.name)
+        if over:
+            (child.abort if child else link.close)(SILENT % seconds)
+        elif child:
+            self.log(30, 'context %d: %s' % (link.name, SILENT % seconds if seconds else 'it is back'))
 
     def _on_hello(self, link, frame):
         if frame.handle != HELLO:

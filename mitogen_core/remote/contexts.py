@@ -51,6 +51,7 @@ class Child(object):
     def __init__(self, broker, call, args):
         self.broker, self.loop = broker, broker.loop
         self.call, self.id = call, args[u'id']
+        self.alive = args.get(u'alive') or broker.boot[u'alive']
         self.link = None
         self.noise = b''
         self.reason = self.when_gone = None
@@ -125,7 +126,8 @@ class Child(object):
         self.link = Link(self.loop, rfd, wfd, broker.on_frame, broker.on_close, self.id)
         boot = broker.boot[u'code']
         self.link._put(('%08d' % len(boot)).encode('ascii') + boot)
-        self.link.send(Frame(self.id, broker.id, HELLO, 0, pack(hello(broker.id, os.getpid(), child=self.id))))
+        self.link.send(Frame(self.id, broker.id, HELLO, 0,
+                             pack(hello(broker.id, os.getpid(), child=self.id, alive=list(self.alive)))))
         self.link.feed(rest)
 
     def on_hello(self, head):
@@ -133,6 +135,7 @@ class Child(object):
         if head[u'id'] != self.id:
             raise ProtocolError('context %d says that it is %d' % (self.id, head[u'id']))
         self.loop.cancel(self.timer)
+        self.link.keep_alive(self.alive[0], self.alive[1], self.broker.on_silence)
         self.broker.add_route(self.id, self.id)
         self.call.reply(head)
         self.call = None

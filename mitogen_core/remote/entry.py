@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 
-from ..wire.constants import HELLO
+from ..wire.constants import ALIVE, HELLO
 from ..wire.frames import HEADER, HEADER_SIZE, Frame
 from ..wire.hello import check_hello
 from ..wire.payloads import pack, unpack
@@ -39,7 +39,9 @@ def main(code, texts):
     os.close(null)
     sys.argv[:] = ['']
     loop = Loop()
-    broker = Broker(loop, head[u'child'], fds, {u'code': code, u'texts': texts, u'parent': head[u'id']})
+    broker = Broker(loop, head[u'child'], fds, {u'code': code, u'texts': texts, u'parent': head[u'id'],
+                                             u'alive': head.get(u'alive', ALIVE)})
     broker.parent.event('hello')
+    broker.parent.keep_alive(*(tuple(broker.boot[u'alive']) + (broker.on_silence,)))
     broker.parent.send(Frame(head[u'id'], broker.id, HELLO, 0, pack(broker.hello())))
     loop.run()

@@ -4,11 +4,14 @@ import errno
 import os
 from collections import deque
 
-from ..wire.constants import HIGH_WATER, READ_SIZE
+from ..wire.constants import HEARTBEAT, HIGH_WATER, READ_SIZE
 from ..wire.errors import ProtocolError
-from ..wire.frames import FrameDecoder
+from ..wire.frames import Frame, FrameDecoder
 from ..wire.states import LINK, step
 from .loop import close, read, set_cloexec, set_nonblocking
+
+# Why a link is given up.
+SILENT = 'no word for %d s; the host, or the way to it, may be down (see mitosis_alive_timeout)'
 
 
 class Link(object):
@@ -22,6 +25,7 @@ class Link(object):
         self.state = 'booting'
         self.queued = 0
         self.sent = self.received = 0
+        self._heard_at = loop.clock()
         self._out = deque()
         self._decoder = FrameDecoder()
         self._waiting = []
@@ -100,6 +104,44 @@ class Link(object):
         if self.state != 'closed':
             self._watch()
 
+    # life signs
+
+    def keep_alive(self, interval, timeout, on_silence):
+        """Say something at least every `interval` / 2 seconds, and expect as much of the peer.
+
+        on_silence(link, seconds, over) is called once when the peer has been silent for 2 * `interval`, with 0 seconds
+        when it is back, and with `over` where it says nothing for about `timeout`; who is called then has to end the
+        link.  `interval` 0: no life signs.
+        """
+        self._on_silence, self._timeout, self._period = on_silence, timeout, interval / 4.0
+        self._quiet, self._silent = 0, False
+        if interval:
+            self._listen_on()
+
+    def _listen_on(self):
+        self._sent_before, self._beat_at = self.sent, self.loop.clock()
+        self.loop.later(self._period, self._beat)
+
+    def _beat(self):
+        if self.state == 'closed':
+            return
+        now = self.loop.clock()
+        # One who was stopped, or does not read on purpose, has not heard what was said.
+        if self._paused or now - self._beat_at > 2 * self._period:
+            self._heard_at = now
+        silence = now - self._heard_at
+        if silence >= self._timeout - self._period:
+            return self._on_silence(self, silence, True)
+        if self._silent != (silence >= 8 * self._period):
+            self._silent = not self._silent
+            self._on_silence(self, silence if self._silent else 0, False)
+        self._quiet = 0 if self.sent != self._sent_before else self._quiet + 1
+        if self._quiet > 1 and not self._out:
+            self._quiet = 0
+            self.send(Frame(0, 0, HEARTBEAT))
+        if self.state != 'closed':
+            self._listen_on()
+
     def _readable(self):
         data = read(self.rfd, READ_SIZE)
         if data is None:
@@ -112,11 +154,13 @@ class Link(object):
     def feed(self, data):
         """Take bytes that were read from this link."""
         self.received += len(data)
+        self._heard_at = self.loop.clock()
         try:
             for frame in self._decoder.feed(data):
                 if self.state == 'closed':
                     return
-                self.on_frame(self, frame)
+                if frame.handle != HEARTBEAT:
+                    self.on_frame(self, frame)
         except ProtocolError as e:
             self.close('protocol error: %s' % e)
         except Exception as e:

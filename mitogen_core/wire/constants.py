@@ -26,6 +26,7 @@ CALL_SERVICE = 110
 STUB_CALL_SERVICE = 111
 HELLO = 120
 CANCEL = 121
+HEARTBEAT = 122
 IS_DEAD = 999
 
 HANDLES = dict((value, name) for name, value in list(globals().items())
@@ -43,6 +44,8 @@ MAX_HEAD = 1 << 19
 MAX_UNFOLDED = 4 << 20
 # All pieces of one message together, at the end that puts them together.
 MAX_MESSAGE = 1 << 30
+# Seconds: a word is due from a neighbour about twice in the first, and a link is given up after the second.
+ALIVE = (10, 30)
 # One read(2).
 READ_SIZE = 1 << 17
 # A link with more than this queued makes those who feed it wait.

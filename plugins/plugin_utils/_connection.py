@@ -9,14 +9,14 @@ from __future__ import annotations
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
 from ansible.utils.display import Display
 
-from ...mitogen_core.controller.client import Client, StartError
-from ...mitogen_core.wire.constants import CHUNK, FORWARD_MODULE, ROOT
+from ...mitogen_core.controller.client import Client, StartError, chunks
+from ...mitogen_core.wire.constants import FORWARD_MODULE, ROOT
 from ...mitogen_core.wire.errors import CallError, ChannelError, MitosisError, ProtocolError
 from . import _accounts, _runtime
 from ._compat import Unknown, ansiballz, not_supported, supported
@@ -241,7 +241,9 @@ class Express:
                                            timeout=limit, on_progress=conversation)
                 except CallError as e:
                     if e.kind == 'need-spec' and chain[0]['spec'] is None:
-                        chain[0]['spec'], release = login.spec(self._boot(interpreter), timeout)
+                        spec, release = login.spec(self._boot(interpreter), timeout)
+                        chain[0]['spec'] = dict(spec, alive=[
+                            int(self.get_option(f'mitosis_alive_{name}')) for name in ('interval', 'timeout')])
                         if become is not None:
                             from ._become import Conversation
                             conversation = Conversation(self, client, become)
@@ -303,7 +305,8 @@ class Express:
             args['argv'] = meaning.argv
         else:
             args['shell'] = meaning.line
-        return self._answer(*client.call(context, 'processes', 'exec', args, in_data or b'', what='a command'))
+        return self._answer(*client.call(context, 'processes', 'exec', args, in_data or b'', what='a command',
+                                         on_progress=self._news))
 
     def _cwd(self) -> str | None:
         cwd = getattr(self, 'cwd', None)
@@ -312,6 +315,13 @@ class Express:
     def _wants_tty(self, in_data: bytes | None, sudoable: bool) -> bool:
         return bool(self.transport == 'ssh' and not in_data and sudoable
                     and self.get_option('use_tty'))
+
+    def _news(self, head: Any, data: bytes) -> None:
+        """Something that a call's host says, or not, before its answer."""
+        if head.get('silent'):
+            display.warning(f'{head["name"]} has been silent for {head["silent"]} s')
+        elif 'silent' in head:
+            display.warning(f'{head["name"]} is back')
 
     @staticmethod
     def _answer(head: Any, bulk: bytes) -> tuple[int, bytes, bytes]:
@@ -329,7 +339,7 @@ class Express:
         for _ in range(4):
             try:
                 return self._answer(*client.call(ROOT, 'modules', 'run', args, payload.params.encode(),
-                                                 what=f'module {payload.fqn}'))
+                                                 what=f'module {payload.fqn}', on_progress=self._news))
             except CallError as e:
                 if e.kind == 'need-context':
                     self._context(client, become, meaning.interpreter)
@@ -363,7 +373,7 @@ class Express:
         context = self._context(client)
         try:
             with open(in_path, 'rb') as source:
-                client.put(context, out_path, _chunks(source), stat.S_IMODE(os.fstat(source.fileno()).st_mode) & 0o777)
+                client.put(context, out_path, chunks(source), stat.S_IMODE(os.fstat(source.fileno()).st_mode) & 0o777)
         except (CallError, OSError) as e:
             raise AnsibleError(f'failed to transfer file to {in_path} {out_path}:\n{e}') from None
 
@@ -380,14 +390,4 @@ class Express:
 
 def _nothing() -> None:
     pass
-
-
-def _chunks(source: Any) -> Iterator[bytes]:
-    """Pieces of a file; one empty piece for an empty file, which has to be made too."""
-    chunk = source.read(CHUNK)
-    yield chunk
-    while len(chunk) == CHUNK:
-        chunk = source.read(CHUNK)
-        if chunk:
-            yield chunk
 

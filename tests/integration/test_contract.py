@@ -18,7 +18,7 @@ from tests.integration.support.hosts import Hosts
 
 Runs = dict[tuple[str, str], 'concurrent.futures.Future[Contract]']
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = pytest.mark.timeout(1200)
 
 # docs/differences.md, as patterns of the lines that `aligned` reports: 'task (event): path: stock | ours'.
 DIFFERENCES = [

@@ -35,6 +35,20 @@ OURS: dict[str, Any] = {
         'ini': [{'section': 'mitosis', 'key': 'boot_timeout'}],
         'vars': [{'name': 'mitosis_boot_timeout'}],
     },
+    'mitosis_alive_interval': {
+        'description': ['Seconds: in each of them both ends of a link say something about twice. 0: they need not.'],
+        'type': 'int', 'default': 10,
+        'env': [{'name': 'MITOSIS_ALIVE_INTERVAL'}],
+        'ini': [{'section': 'mitosis', 'key': 'alive_interval'}],
+        'vars': [{'name': 'mitosis_alive_interval'}],
+    },
+    'mitosis_alive_timeout': {
+        'description': ['Seconds without a word after which a link is given up.'],
+        'type': 'int', 'default': 30,
+        'env': [{'name': 'MITOSIS_ALIVE_TIMEOUT'}],
+        'ini': [{'section': 'mitosis', 'key': 'alive_timeout'}],
+        'vars': [{'name': 'mitosis_alive_timeout'}],
+    },
 }
 
 

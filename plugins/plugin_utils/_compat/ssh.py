@@ -64,6 +64,7 @@ class Command:
                                  (arg == '-o' and self.argv[i + 1].startswith('ControlPath=')))]
         self.argv[ssh + 1:ssh + 1] = ['-o', 'ControlMaster=no', *(['-o', 'ControlPath=none'] if control_path else [])]
         # After the user's own options, which so come first.
+        # Until our own life signs can be heard.
         self.argv[-3:-3] = ['-o', 'ServerAliveInterval=15', '-o', 'ServerAliveCountMax=3']
 
     @property

@@ -40,7 +40,7 @@ class Contract:
             if other_python:
                 extra['other_python'] = other_python
             paths = [HERE / 'contract' / name for name in playbooks or ('site.yml',)]
-            self.finished = control.playbook(*paths, '-e', json.dumps(extra), seconds=500)
+            self.finished = control.playbook(*paths, '-e', json.dumps(extra), seconds=900)
             self.leftovers = control.leftovers()
         finally:
             hosts.down()

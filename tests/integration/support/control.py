@@ -161,10 +161,10 @@ class Control:
     def start(self, program: str, *args: Any, env: dict[str, str] | None = None, **more: Any) -> Run:
         return Run(self.argv(program, *args), self.environ(**(env or {})), self.folder, **more)
 
-    def playbook(self, *args: Any, env: dict[str, str] | None = None, seconds: float = 60, **more: Any) -> Finished:
+    def playbook(self, *args: Any, env: dict[str, str] | None = None, seconds: float = 150, **more: Any) -> Finished:
         return self.start('ansible-playbook', *args, env=env, **more).wait(seconds)
 
-    def adhoc(self, *args: Any, env: dict[str, str] | None = None, seconds: float = 60, **more: Any) -> Finished:
+    def adhoc(self, *args: Any, env: dict[str, str] | None = None, seconds: float = 150, **more: Any) -> Finished:
         return self.start('ansible', *args, env=env, **more).wait(seconds)
 
     def tasks(self, text: str, *args: Any, hosts: str = 't1', **more: Any) -> Finished:
