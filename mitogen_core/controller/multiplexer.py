@@ -200,7 +200,9 @@ class Multiplexer:
     def do_status(self, call: ClientCall, args: Any, bulk: bytes) -> None:
         """What is there: for people and tests."""
         call.reply({'pid': os.getpid(), 'clients': len(self.clients), 'pending': len(self.pending),
-                    'contexts': self.contexts.describe(), 'modules': self.modules.describe()})
+                    'contexts': self.contexts.describe(), 'modules': self.modules.describe(),
+                    'links': {name: {'sent': child.link.sent, 'received': child.link.received}
+                              for name, child in self.children.items() if child.link}})
 
     def do_shutdown(self, call: ClientCall, args: Any, bulk: bytes) -> None:
         call.reply()

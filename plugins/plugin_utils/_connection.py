@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from ansible import constants as C
 from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
 from ansible.utils.display import Display
 
@@ -317,11 +318,10 @@ class Express:
                     and self.get_option('use_tty'))
 
     def _news(self, head: Any, data: bytes) -> None:
-        """Something that a call's host says, or not, before its answer."""
-        if head.get('silent'):
-            display.warning(f'{head["name"]} has been silent for {head["silent"]} s')
-        elif 'silent' in head:
-            display.warning(f'{head["name"]} is back')
+        """Something that a call's host says, or not, before its answer: at once, a warning comes with the result."""
+        if 'silent' in head:
+            what = f'has been silent for {head["silent"]} s' if head['silent'] else 'is back'
+            display.display(f'mitosis: {head["name"]} {what}', stderr=True, color=C.COLOR_WARN)
 
     @staticmethod
     def _answer(head: Any, bulk: bytes) -> tuple[int, bytes, bytes]:

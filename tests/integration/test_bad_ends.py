@@ -18,7 +18,7 @@ from tests.integration.support import report
 from tests.integration.support.control import GONE_SECONDS, WAYS, Control, Core, Finished
 from tests.integration.support.hosts import Hosts, command_line, wait_for
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(480)
 
 PLAY = '''
 - hosts: {host}

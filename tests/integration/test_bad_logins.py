@@ -14,7 +14,7 @@ from tests.integration.support import report
 from tests.integration.support.control import WAYS, Control, Core, Finished
 from tests.integration.support.hosts import Hosts
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(480)
 
 PLAY = '''
 - name: ping

@@ -12,7 +12,7 @@ from tests.integration.support import report
 from tests.integration.support.control import WAYS, Control, Core
 from tests.integration.support.hosts import Hosts
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(360)
 
 FOLDERS = '/tmp /var/tmp /dev/shm /root'
 FULL = f'for f in {FOLDERS}; do mount -t tmpfs -o size=64k tmpfs $f; cat /dev/zero >$f/full 2>/dev/null; done; true'

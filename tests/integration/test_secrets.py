@@ -10,7 +10,7 @@ import pytest
 from tests.integration.support.control import Control
 from tests.integration.support.hosts import Hosts, all_pids
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(480)
 
 # By make-users: the password of an account is its name and this.
 SECRETS = (b'm_pw-secret', b'm_plain-secret', b'argument-secret')

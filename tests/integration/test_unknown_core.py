@@ -11,7 +11,7 @@ import pytest
 
 from tests.integration.support.control import Control
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(360)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from tests.support.interpreters import Interpreter
 from tests.support.standin import Runners
 
 # Everybody must know by then: far less than any timeout of the engine.
-PROMPT = 5
+PROMPT = 20
 
 
 class Busy:

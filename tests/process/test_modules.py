@@ -164,7 +164,7 @@ def test_leaves_a_daemon_with_the_output_open(runners, fifo, isolation: str):
     leaks.wait_until(lambda: not leaks.alive(child), 'the end of the daemon')
 
 
-@pytest.mark.timeout(60)
+@pytest.mark.timeout(240)
 @both
 @pytest.mark.parametrize('last', ['os._exit(3)', 'sys.exit(3)'])
 def test_leaves_a_daemon_that_keeps_talking(runners, tmp_path, isolation: str, last: str):

@@ -15,7 +15,7 @@ from mitogen_core.wire.frames import Frame, FrameDecoder
 from mitogen_core.wire.hello import hello
 from mitogen_core.wire.payloads import frames, pack, unpack
 
-SECONDS = 30
+SECONDS = 60
 # The id of the context that is started.
 ME = 7
 

@@ -21,7 +21,7 @@ from mitogen_core.wire.payloads import frames
 from . import leaks
 
 # Each wait for an answer; far more than any should need.
-SECONDS = 30
+SECONDS = 60
 DATE = [2020, 1, 2, 3, 4, 6]
 
 

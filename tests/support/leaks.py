@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 MARK = 'MITOSIS_TEST_MARK'
 # For what must come, but may take a moment: a deadline for a loaded machine, not a time that anything should need.
-SECONDS = 15
+SECONDS = 60
 
 
 @dataclass(frozen=True)

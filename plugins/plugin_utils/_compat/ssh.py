@@ -64,8 +64,11 @@ class Command:
                                  (arg == '-o' and self.argv[i + 1].startswith('ControlPath=')))]
         self.argv[ssh + 1:ssh + 1] = ['-o', 'ControlMaster=no', *(['-o', 'ControlPath=none'] if control_path else [])]
         # After the user's own options, which so come first.
-        # Until our own life signs can be heard.
-        self.argv[-3:-3] = ['-o', 'ServerAliveInterval=15', '-o', 'ServerAliveCountMax=3']
+        # ssh's own life signs count until ours can be heard, and then must not end the link sooner.
+        interval = int(self._connection.get_option('mitosis_alive_interval'))
+        timeout = int(self._connection.get_option('mitosis_alive_timeout'))
+        count = timeout // interval + 2 if interval else 3
+        self.argv[-3:-3] = ['-o', f'ServerAliveInterval={interval}', '-o', f'ServerAliveCountMax={count}']
 
     @property
     def key(self) -> str:

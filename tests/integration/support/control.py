@@ -20,7 +20,7 @@ HERE = pathlib.Path(__file__).resolve().parents[1]
 WAYS = ('strategy', 'connection')
 MARKER = 'MITOSIS_TEST_RUN'
 # How long processes may take to go after the end of a run.
-GONE_SECONDS = 6.0
+GONE_SECONDS = 20.0
 DROPPED = re.compile(r'ANSIBLE_|MITOSIS_|SSH_|PYTHON|VIRTUAL_ENV$|LC_|LANG')
 
 
