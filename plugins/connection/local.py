@@ -8,8 +8,8 @@ short_description: Execute on the controller, accelerated
 version_added: 0.1.0
 description:
   - Runs modules in a persistent interpreter of the multiplexer's, instead of starting one for each task.
-  - Takes all options of P(ansible.builtin.local#connection), and C(mitosis_isolation), C(mitosis_enabled) and
-    C(mitosis_boot_timeout).
+  - Takes all options of P(ansible.builtin.local#connection), and C(mitosis_isolation), C(mitosis_enabled),
+    C(mitosis_boot_timeout), C(mitosis_alive_interval) and C(mitosis_alive_timeout).
 options: {}
 """
 

@@ -8,8 +8,8 @@ short_description: Connect by the ssh client, accelerated
 version_added: 0.1.0
 description:
   - Runs modules, commands and transfers in persistent contexts on the target, over one ssh link for each way to log in.
-  - Takes all options of P(ansible.builtin.ssh#connection), and C(mitosis_isolation), C(mitosis_enabled) and
-    C(mitosis_boot_timeout).
+  - Takes all options of P(ansible.builtin.ssh#connection), and C(mitosis_isolation), C(mitosis_enabled),
+    C(mitosis_boot_timeout), C(mitosis_alive_interval) and C(mitosis_alive_timeout).
 options: {}
 """
 
