@@ -24,7 +24,7 @@ from .targets import PLACE, Target, unpack
 UNICODE_SUFFIX = '-\u00c5\u00d1\u015a\u00cc\u03b2\u0141\u00c8'
 # Marks the processes of a run.
 MARKER = 'MITOSIS_CONFORMANCE_RUN'
-SECONDS = 300.0
+SECONDS = 600.0
 FIXED = {
     'LC_ALL': 'C.UTF-8', 'PAGER': '/bin/cat', 'ANSIBLE_CALLBACKS_ENABLED': 'junit',
     'ANSIBLE_DEPRECATION_WARNINGS': 'false', 'ANSIBLE_DEVEL_WARNING': 'false', 'ANSIBLE_DISPLAY_TRACEBACK': 'never',
