@@ -164,7 +164,10 @@ class Child(object):
 
     def end(self, when_ended=None):
         """Ask it to end, and close the link; when_ended() is called when the process is gone."""
-        self.when_gone = when_ended
+        if self.pid:
+            self.when_gone = when_ended
+        elif when_ended:
+            when_ended()
         if self.link:
             self.link.send(Frame(self.id, self.broker.id, SHUTDOWN, 0, pack(None)))
             self.link.close('shutdown')
