@@ -1,12 +1,12 @@
 """What an executor does with one call: run an Ansible module, or a function, from forwarded code."""
 
+import atexit
 import os
 import random
-import shutil
 import sys
 import traceback
 
-from ..wire.py23 import fs_text, to_native
+from ..wire.py23 import PY2, fs_text, to_native
 from .children import enter
 
 RESPAWN = 'ansible/module_utils/common/respawn.py'
@@ -64,28 +64,23 @@ def run_module(finder, call, params):
     """Run an Ansible module as AnsiballZ would; it ends with SystemExit.  `params` is JSON, as bytes."""
     prepare(call)
     root = finder.root
-    on_disk = RESPAWN in finder.files
-    try:
-        if on_disk:
-            write_zip(finder, call[u'date_time'])
-        sys.path.insert(0, root)
-        fqn = to_native(call[u'fqn'])
-        if call[u'layout'] == 2:
-            from ansible.module_utils._internal._ansiballz import _loader
-            _loader.run_module(json_params=params, profile=call[u'profile'], module_fqn=fqn, modlib_path=root,
-                               extensions={})
-        else:
-            import runpy
+    if RESPAWN in finder.files:
+        write_zip(finder, call[u'date_time'])
+    sys.path.insert(0, root)
+    fqn = to_native(call[u'fqn'])
+    if call[u'layout'] == 2:
+        from ansible.module_utils._internal._ansiballz import _loader
+        _loader.run_module(json_params=params, profile=call[u'profile'], module_fqn=fqn, modlib_path=root,
+                           extensions={})
+    else:
+        import runpy
 
-            from ansible.module_utils import basic
-            basic._ANSIBLE_ARGS = params
-            runpy.run_module(mod_name=fqn, init_globals=dict(_module_fqn=fqn, _modlib_path=root),
-                             run_name='__main__', alter_sys=True)
-            print(NO_EXIT)
-            sys.exit(1)
-    finally:
-        if on_disk:
-            shutil.rmtree(os.path.dirname(root), ignore_errors=True)
+        from ansible.module_utils import basic
+        basic._ANSIBLE_ARGS = params
+        runpy.run_module(mod_name=fqn, init_globals=dict(_module_fqn=fqn, _modlib_path=root),
+                         run_name='__main__', alter_sys=True)
+        print(NO_EXIT)
+        sys.exit(1)
 
 
 def call_function(call):
@@ -100,50 +95,50 @@ def call_function(call):
 def concluded(action):
     """Run action() as the interpreter would run a script: (exit code, value), with SystemExit and tracebacks handled,
     exit functions called and output flushed."""
-    code, value = 0, None
+    code, value = 1, None
     try:
-        try:
-            value = action()
-        except Exception:
-            code = 1
-            sys.excepthook(*sys.exc_info())
+        code, value = 0, action()
     except SystemExit as e:
         if e.code is None or isinstance(e.code, int):
             code = e.code or 0
         else:
             sys.stderr.write('%s\n' % (e.code,))
-            code = 1
     except BaseException as e:
-        traceback.print_exc()
         # From 3.8 on the interpreter ends by the signal, for which shells have this number.
         code = 130 if isinstance(e, KeyboardInterrupt) and sys.version_info > (3, 8) else 1
+        sys.excepthook(*sys.exc_info())
     return code & 0xff, value
 
 
 def run_exit_functions():
-    """What the interpreter does at its end: wait for threads, call what atexit knows, flush."""
+    """What the interpreter does at its end: flush, wait for threads, call what atexit knows, flush again."""
+    flush(None)
     threading = sys.modules.get('threading')
-    if threading:
-        for thread in threading.enumerate():
-            if thread is not threading.current_thread() and not thread.daemon:
-                thread.join()
-    atexit = sys.modules.get('atexit')
-    if atexit:
-        concluded(atexit._run_exitfuncs)
-    flush()
+    for thread in threading.enumerate() if threading else ():
+        if thread is not threading.current_thread() and not thread.daemon:
+            thread.join()
+    concluded(atexit._run_exitfuncs)
+    return flush()
 
 
-def flush():
+def flush(good=True):
+    """Flush what was printed; False where that is an error to Python 3 at its end, which then exits with 120."""
     for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):
         try:
             stream.flush()
-        except (IOError, OSError, ValueError, AttributeError):
+        except (ValueError, AttributeError):
             pass
+        except (IOError, OSError) as e:
+            if good and not PY2 and stream in (sys.stdout, sys.stderr):
+                good = False
+                text = 'Exception ignored in: %r\n%s: %s\n' % (stream, type(e).__name__, e)
+                concluded(lambda text=text: os.write(2, text.encode('utf-8')))
     # Code in C keeps output of its own; basic imports ctypes, and the process's end will not be libc's.
     try:
         sys.modules['ctypes'].CDLL(None).fflush(None)
     except (KeyError, AttributeError, OSError):
         pass
+    return good
 
 
 def describe_error():

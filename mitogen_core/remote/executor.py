@@ -95,12 +95,9 @@ def serve(finder, handle, call, bulk, done, me, snapshot):
     inline = call.get(u'isolation') == 'inline'
     head = {}
     known = set(sys.modules)
-    # Whoever ends the call ends this group.  One that stays is no session's leader, so that it can make a new group for
-    # the next call.
-    if not inline:
-        os.setsid()
-    else:
-        os.setpgid(0, 0)
+    # Whoever ends the call ends this group.  No session's leader, it can make a new group for the next call.
+    os.setpgid(0, 0)
+    if inline:
         from .isolation import Snapshot
         if snapshot:
             snapshot.cover()
@@ -119,10 +116,10 @@ def serve(finder, handle, call, bulk, done, me, snapshot):
             execute.run_module(finder, call, bulk)
     code = head[u'rc'] = execute.concluded(action)[0]
     if os.getpid() != me:
-        execute.run_exit_functions()
-        os._exit(code)
+        os._exit(code if execute.run_exit_functions() else 120)
     ends = not inline or snapshot.more_exits()
-    execute.run_exit_functions() if ends else execute.flush()
+    if not (execute.run_exit_functions if ends else execute.flush)():
+        code = head[u'rc'] = 120
     head[u'imports'] = [to_text(name) for name in sorted(set(sys.modules) - known) if is_stdlib(sys.modules.get(name))]
     if inline and snapshot.settled() and not ends:
         # What is left to do is nobody's business but ours: the caller need not wait for it.

@@ -13,6 +13,7 @@ import errno
 import gc
 import os
 import select
+import shutil
 import socket
 import sys
 
@@ -126,6 +127,7 @@ class Supervisor(object):
         for executor in (self.fresh, self.kept):
             if executor:
                 executor.finish()
+        shutil.rmtree(os.path.dirname(self.finder.root), ignore_errors=True)
         os._exit(0)
 
     def _fork(self, like=None):
@@ -147,6 +149,8 @@ class Supervisor(object):
             code = executor.finish(kill=True)
             head = {u'rc': code if code >= 0 else 128 - code, u'left': [u'died']}
         imports = head.pop(u'imports', ())
+        # The module's zip file: it may not have been able to remove it, or may have been killed.
+        shutil.rmtree(os.path.dirname(self.finder.root), ignore_errors=True)
         head[u'out'] = len(out)
         send(self.control, handle, head, out + err)
         # What follows is off the caller's path.
@@ -154,7 +158,8 @@ class Supervisor(object):
             executor.finish()
         else:
             self.kept = executor
-        self._prepare(call, imports)
+        # What prints when it is imported, a warning for one, is to be imported anew each time.
+        self._prepare(call, () if err or out[:9].strip()[:1] not in b'{' else imports)
 
     def _stays(self, executor):
         """An executor whose call is over proves that it is clean, or ends."""

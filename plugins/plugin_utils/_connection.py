@@ -6,6 +6,7 @@ is counted.
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import stat
 import time
@@ -50,8 +51,10 @@ class Express:
         super().__init__(*args, **kwargs)
         self._notes = Notes()
         record_shell(self._shell, self._notes)
-        # The process that the run ends with: a task's connection is made in a worker, a child of that process.
-        self._run_pid = int(kwargs.get('ansible_playbook_pid') or os.getpid())
+        # The process that the run ends with: a task's connection is made in a worker, a child of that process.  It may
+        # have been killed, and the worker, by now a child of init, go on.
+        parent = multiprocessing.parent_process() if kwargs.get('ansible_playbook_pid') else None
+        self._run_pid = (parent and parent.pid) or os.getpid()
         self._name_shown = ''
         self._count: str | None = None
         self._home: str | None = None

@@ -79,6 +79,34 @@ def test_an_interrupt(runners, shared, isolation: str):
 
 
 @both
+def test_output_comes_before_exit_functions(runners, isolation: str):
+    done = runners.probe('import atexit\natexit.register(os._exit, 6)\nsys.stdout.write("said")\nsys.exit()',
+                         isolation=isolation)
+    assert (done.rc, done.out) == (6, b'said')
+
+
+@both
+def test_output_that_can_not_be_written(runners, shared, isolation: str):
+    done = runners.probe('sys.stdout = open("/dev/full", "w")\nsys.stdout.write("lost")\nsys.exit()',
+                         isolation=isolation)
+    three = shared.interpreter.version >= (3,)
+    assert (done.rc == 120) == three
+    assert (b'Exception ignored' in done.err) == three
+
+
+@both
+def test_no_session_of_its_own(runners, isolation: str):
+    done = runners.probe('result["leads"] = [os.getsid(0) == os.getpid(), os.getpgid(0) == os.getpid()]',
+                         isolation=isolation)
+    assert done.value['leads'] == [False, True]
+
+
+def test_an_import_that_prints_prints_each_time(runners):
+    for _ in range(3):
+        assert b'Zen of Python' in runners.probe('import this\nsys.exit()').out
+
+
+@both
 def test_output_of_c(runners, isolation: str):
     done = runners.probe('import ctypes\nlibc = ctypes.CDLL(None)\n'
                          # Buffered, even where PYTHONUNBUFFERED is set.
@@ -282,6 +310,17 @@ def test_respawn_finds_the_zip_on_disk(runners, shared, isolation: str):
     assert value['mode'] & 0o777 == 0o700
     assert {'ansible/modules/again.py', 'ansible/module_utils/extra.py', 'sitecustomize.py'} <= set(value['names'])
     assert not os.path.exists(os.path.dirname(value['path']))
+
+
+@both
+def test_a_zip_that_the_module_did_not_remove(runners, shared, isolation: str):
+    closure = standin.closure(ansible__module_utils__common____init__='', ansible__module_utils__common__respawn='',
+                              ansible__modules__dies='import os\nos.write(1, _modlib_path.encode())\nos._exit(3)')
+    shared.engine.define(closure)
+    for _ in range(2):
+        done = shared.engine.run(shared.context, closure, 'ansible.modules.dies', {}, isolation=isolation)
+        assert (done.rc, done.err) == (3, b'')
+        assert not os.path.exists(os.path.dirname(done.out))
 
 
 def test_resources_of_the_closure(runners, shared):
