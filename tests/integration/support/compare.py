@@ -30,9 +30,12 @@ TEXTS = [
     (r'\.\d+\.\d{4}-\d\d-\d\d@\d\d:\d\d:\d\d~', '.backup~'),
     (r'\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?', 'TIME'),
     (r'j\d{9,}\.\d+', 'JOB'),
-    (r'/tmp/ansible_[\w.]+/(\w+\.zip)?', '/tmp/ansible_payload/'),
+    (r'/tmp/ansible_[\w.]+(/(\w+\.zip)?|$)', '/tmp/ansible_payload/'),
     (r'Elapsed|elapsed: \d+', 'elapsed'),
     (r'\bpid \d+', 'pid N'),
+    (r'\bat 0x[0-9a-f]+', 'at ADDRESS'),
+    # What is above a module is of different depth.
+    (r'(?<=Previous line repeated )\d+', 'N'),
     (r'(?<=Paused for )[\d.]+', 'N'),
     # Of a traceback, what is in the module and below: what is above is ansible-core's wrapper, or ours.
     (r'  File "(?!/tmp/ansible_payload)[^\n]*\n(    [^\n]*\n)*', ''),
@@ -92,6 +95,6 @@ def aligned(left: list[dict[str, Any]], right: list[dict[str, Any]]) -> list[str
             if one['event'] != two['event']:
                 found.append(f'{one["task"]}: {short(one)} | {short(two)}')
             else:
-                found += [f'{one["task"]} ({one["event"]}): {line}'
-                          for line in differences(one['result'], two['result'])]
+                event = ' '.join(word for word in (one['event'], one['result'].get('item')) if isinstance(word, str))
+                found += [f'{one["task"]} ({event}): {line}' for line in differences(one['result'], two['result'])]
     return found
