@@ -9,7 +9,7 @@ from typing import Any
 
 # Results: values that are of one moment or one process.
 MOMENTS = {'start', 'end', 'delta', 'atime', 'mtime', 'ctime', 'inode', 'dev', 'ansible_job_id', 'results_file',
-           'elapsed', 'pid', 'ppid', 'attempts_left', 'birthtime'}
+           'elapsed', 'pid', 'ppid', 'child_pid', 'attempts_left', 'birthtime'}
 # Facts of that kind.
 FACTS = {'ansible_date_time', 'date_time', 'ansible_uptime_seconds', 'uptime_seconds', 'ansible_loadavg', 'loadavg',
          'ansible_memfree_mb', 'memfree_mb', 'ansible_memory_mb', 'memory_mb', 'ansible_mounts', 'mounts',

@@ -154,12 +154,14 @@ class Control:
         environ.update(more)
         return environ
 
-    def argv(self, program: str, *args: Any) -> list[str]:
-        inventories = [word for path in self.inventories for word in ('-i', str(path))]
+    def argv(self, program: str, *args: Any, inventory: bool = True) -> list[str]:
+        inventories = [word for path in self.inventories if inventory for word in ('-i', str(path))]
         return [f'{self.core.venv}/bin/{program}', *inventories, *map(str, args)]
 
-    def start(self, program: str, *args: Any, env: dict[str, str] | None = None, **more: Any) -> Run:
-        return Run(self.argv(program, *args), self.environ(**(env or {})), self.folder, **more)
+    def start(self, program: str, *args: Any, env: dict[str, str] | None = None, inventory: bool = True,
+              **more: Any) -> Run:
+        argv = self.argv(program, *args, inventory=inventory)
+        return Run(argv, self.environ(**(env or {})), self.folder, **more)
 
     def playbook(self, *args: Any, env: dict[str, str] | None = None, seconds: float = 150, **more: Any) -> Finished:
         return self.start('ansible-playbook', *args, env=env, **more).wait(seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import dataclasses
 import glob
+import gzip
 import json
 import os
 import pathlib
@@ -124,7 +125,11 @@ def material(folder: pathlib.Path) -> dict[str, str]:
     (folder / 'fetched').mkdir()
     for path in (tree / 'ünï ☃', tree / 'sub' / 'script'):
         os.utime(path, (1577934245, 1577934245))
-    with tarfile.open(folder / 'archive.tar.gz', 'w:gz') as archive:
+    # The same bytes each time.
+    for path in (tree / 'sub' / 'empty', tree / 'sub'):
+        os.utime(path, (1577934245, 1577934245))
+    with gzip.GzipFile(folder / 'archive.tar.gz', 'wb', mtime=0) as packed, \
+            tarfile.open(fileobj=packed, mode='w') as archive:
         for name in ('ünï ☃', 'sub'):
             archive.add(tree / name, arcname=name)
     return {}

@@ -1,0 +1,2 @@
+#!/bin/sh
+echo "from a role $1"

@@ -1,0 +1,66 @@
+"""Actions, keywords and programs, run stock and ours: the same results, the same text, the same exit code."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.keywords.table import BY_CONNECTION, EVERYWHERE, SCENARIOS
+from tests.integration.support.control import WAYS, Core
+from tests.integration.support.hosts import Hosts
+from tests.integration.support.scenarios import Scenario, Stages, differences
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def pairs() -> list[tuple[Core, str]]:
+    """The newest ansible-core both ways, the others by strategy; with MITOSIS_ALL, all both ways."""
+    cores = sorted(Core.all(), key=lambda core: core.number, reverse=True)
+    return [(core, way) for core in cores for way in WAYS
+            if core == cores[0] or way == 'strategy' or os.environ.get('MITOSIS_ALL')]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if 'pair' in metafunc.fixturenames:
+        chosen = [(pair, scenario) for pair in pairs() for scenario in SCENARIOS if pair[0].number >= scenario.core]
+        if 'scenario' in metafunc.fixturenames:
+            metafunc.parametrize(('pair', 'scenario'), chosen,
+                                 ids=[f'{core}-{way}-{scenario}' for (core, way), scenario in chosen])
+        else:
+            metafunc.parametrize('pair', pairs(), ids=[f'{core}-{way}' for core, way in pairs()])
+
+
+@pytest.fixture(scope='session')
+def stages(request: pytest.FixtureRequest, network: Hosts, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stages]:
+    """Runs of the scenarios of all chosen tests, which may still go on."""
+    stages = Stages(tmp_path_factory.mktemp('keywords'))
+    for item in request.session.items:
+        params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, 'callspec') else {}
+        if 'pair' in params:
+            core, way = params['pair']
+            for name in ('stock', way):
+                stages.want(core, name, params.get('scenario'))
+    stages.start()
+    yield stages
+    stages.end()
+
+
+def test_same(pair: tuple[Core, str], scenario: Scenario, stages: Stages) -> None:
+    core, way = pair
+    stock, ours = (stages.stage(core, name).wanted[scenario].result() for name in ('stock', way))
+    texts = '\n'.join(str(finished) for finished in stock.finished)
+    assert all(finished.code != 999 for finished in (*stock.finished, *ours.finished)), 'it did not end'
+    assert any(finished.records or finished.out for finished in stock.finished), texts
+    patterns = [*EVERYWHERE, *scenario.allowed, *(BY_CONNECTION if way == 'connection' else ())]
+    found = [line for line in differences(stock, ours) if not any(re.search(pattern, line) for pattern in patterns)]
+    assert not found, '\n'.join(found)
+
+
+def test_nothing_is_left(pair: tuple[Core, str], stages: Stages) -> None:
+    """But for what stock Ansible leaves too: some files of async tasks."""
+    core, way = pair
+    stock, ours = (stages.stage(core, name).leftovers.result() for name in ('stock', way))
+    assert not set(ours) - set(stock), '\n'.join(ours)
