@@ -10,10 +10,13 @@ expand_user; BecomeBase.build_become_command.  2.16-2.20 append ' && sleep 0' to
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import Any
 
 MAX_NOTES = 64
+# What a shell takes for a variable's name.
+IDENTIFIER = re.compile(r'[A-Za-z_][A-Za-z0-9_]*\Z')
 
 
 class Notes:
@@ -88,7 +91,9 @@ def record_shell(shell: Any, notes: Notes) -> None:
     class Recording(cls):  # type: ignore[misc, valid-type]
         def env_prefix(self, **kwargs: Any) -> Any:
             result = super().env_prefix(**kwargs)
-            self._mitosis_notes.note('environments', result, {key: str(value) for key, value in kwargs.items()})
+            if all(IDENTIFIER.match(name) for name in kwargs):  # else the shell takes the first word for a command
+                self._mitosis_notes.note('environments', result,
+                                         {key: str(value) for key, value in kwargs.items()})
             return result
 
         def build_module_command(self, env_string: Any, shebang: Any, cmd: Any, arg_path: Any = None) -> Any:

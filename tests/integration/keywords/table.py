@@ -14,8 +14,63 @@ EVERYWHERE = (
 )
 # And by the way in `connection`, which is one more name of a connection.
 BY_CONNECTION = (
-    r'_ansible_delegated_vars\.ansible_connection: ("ssh"|"\(missing\)") \| "mitosis\.express\.ssh"$',
+    r'_ansible_delegated_vars\.ansible_connection: ("(ansible\.builtin\.)?ssh"|"\(missing\)") \| "mitosis\.express\.ssh"$',
+    # What is delegated from a loop to an ansible.builtin.ssh, as it is called from its second item on, has no address.
+    r'in a loop .*_ansible_delegated_vars\.ansible_(host|port|user): "\(missing\)" \| ',
+    r'out: changed: \[t1 -> t2\] => \(item=t2\) \| changed: \[t1 -> t2\(NETWORK\.2\)\] => \(item=t2\)',
+    r'add_host\.host_vars\.ansible_connection: "ssh" \| "mitosis\.express\.ssh"$',
 )
+
+DEBUGGED = """\
+p task
+p task.args
+p task_vars['inventory_hostname']
+p result._result['rc']
+p host
+p nothing
+task_vars['word'] = 'true'
+task.vars['word'] = 'true'
+update_task
+r
+c
+p result.is_changed()
+c
+c
+c
+nonsense
+help
+q
+"""
+CONSOLE = """\
+id -un
+cd t2
+command hostname
+ping
+cd targets
+forks 1
+!hostname
+become yes
+become_user m_target
+command id -un
+become no
+check yes
+copy content=x dest=/tmp/work/x
+check no
+diff yes
+copy content=x dest=/tmp/work/x
+verbosity 1
+command hostname
+verbosity 0
+remote_user m_plain
+command id -un
+timeout 5
+list
+list groups
+cd nobody
+help ping
+no_such_module x=1
+exit
+"""
 
 
 def play(name: str, words: str = '', allowed: tuple[str, ...] = (), core: tuple[int, int] = (2, 16), **more: str) -> Scenario:
@@ -34,4 +89,60 @@ SCENARIOS = (
     play('delegations'),
     play('turns', '--forks 1'),
     play('failures'),
+    play('settings'),
+    Scenario('checks', tuple(Step(f'{{keywords}}/checks.yml {words}') for words in ('--diff', '--check --diff'))),
+    play('become', '--become-password-file {keywords}/become-password'),
+    play('accounts'),
+    play('interpreters'),
+    Scenario('connections', (Step('{keywords}/connections/play.yml', env={
+        'ANSIBLE_CALLBACKS_ENABLED': 'record,told'}),)),
+    play('debugger', stdin=DEBUGGED),
+    Scenario('words', (
+        Step('{keywords}/words.yml --limit t1 --tags two,three'),
+        Step('{keywords}/words.yml --limit t1:&targets --skip-tags two -v'),
+        Step('{keywords}/words.yml -l t1 -e word=extra -b --become-user m_target -D'),
+        Step('{keywords}/words.yml -l t1 --start-at-task second -t two'),
+        Step('{keywords}/words.yml --list-tasks'),
+        Step('{keywords}/words.yml --list-hosts --list-tags'),
+        Step('{keywords}/words.yml --syntax-check'),
+        Step('{keywords}/words-broken.yml'),
+        Step('{keywords}/words.yml -l nobody'),
+        Step('{keywords}/words.yml -l t1 --step', stdin='n\ny\nc\n'),
+        Step('{keywords}/words.yml -l t1 -u m_plain -t one'),
+        Step('{keywords}/nothing.yml'),
+    )),
+    Scenario('adhoc', (
+        Step('t1 -m ping', program='ansible'),
+        Step('t1 -a id', program='ansible'),
+        Step("t1\n-m\nshell\n-a\necho out; echo err >&2; exit 3", program='ansible'),
+        Step('t1\n-o\n-a\nid -un', program='ansible'),
+        Step('t1 -a uptime\n'.strip() + ' --list-hosts', program='ansible'),
+        Step('t1\n-t\n{local}/tree\n-a\necho tree', program='ansible'),
+        Step('{local}/tree/t1 --list', program='ansible-inventory'),
+        Step('t1\n-b\n--become-user\nm_target\n-a\nid -un', program='ansible'),
+        Step('t1\n-B\n20\n-P\n1\n-a\necho async', program='ansible'),
+        Step('t1\n-m\ncopy\n-a\ncontent=x dest={work}/x mode=0600\n-D', program='ansible'),
+        Step('t1\n-m\ncopy\n-a\ncontent=x dest={work}/y\n-C\n-D', program='ansible'),
+        Step('t1\n-m\nraw\n-a\necho raw; exit 4', program='ansible'),
+        Step('t1\n-m\nscript\n-a\n{keywords}/files/script.sh word', program='ansible'),
+        Step('t1 -m no_such_module', program='ansible'),
+        Step('t1 -m command', program='ansible'),
+        Step('unreachable -m ping', program='ansible'),
+        Step('nobody -m ping', program='ansible'),
+        Step('localhost\n-a\necho local', program='ansible'),
+        Step('t1\n-u\nm_plain\n-a\nid -un\n-v', program='ansible'),
+        Step('t1\n-c\nlocal\n-a\necho local\n-e\nansible_python_interpreter=/usr/bin/python3', program='ansible'),
+        Step('t1 -m meta -a noop', program='ansible'),
+        Step('t1\n-m\nsetup\n-a\ngather_subset=!all,!min,user filter=ansible_user_id', program='ansible'),
+    )),
+    Scenario('console', (Step('t1', stdin=CONSOLE, program='ansible-console'),)),
+    Scenario('pull', (
+        Step('localhost\n-m\nshell\n-a\ncp -r {keywords}/pulled {local}/repository && cd {local}/repository && git init -q . && '
+             'git add -A && git -c user.name=x -c user.email=x@example.org commit -qm x', program='ansible'),
+        Step('-U {local}/repository -d {local}/checkout -i localhost, --full', program='ansible-pull', inventory=False),
+        Step('-U {local}/repository -d {local}/checkout -i localhost, -o local.yml', program='ansible-pull', inventory=False),
+        Step('-U {local}/repository -d {local}/checkout -i localhost, --check nothing.yml', program='ansible-pull',
+             inventory=False),
+    )),
+    Scenario('logins', tuple(Step(f'{{keywords}}/logins.yml -e who={who}') for who in ('m_plain', 'root'))),
 )

@@ -64,6 +64,14 @@ def test_modules(environment, interpreter, executable, user, sleep):
     assert meaning.home_of is None
 
 
+@pytest.mark.parametrize('name', ['A-B', '1A', '', 'Ä', 'A\n'])
+def test_variables_that_no_shell_sets(name):
+    """The shell takes such a word for a command: it has to see it."""
+    actor = Actor()
+    meaning = actor.explain(actor.line(actor.module({'GOOD': '1', name: '2'}, 'python3'), '/bin/sh', False))
+    assert meaning.interpreter is None and meaning.environment is None
+
+
 @given(texts.filter(bool), executables, users, st.booleans())
 def test_commands(command, executable, user, sleep):
     actor = Actor(user)
