@@ -58,6 +58,8 @@ class Express:
         self._name_shown = ''
         self._count: str | None = None
         self._home: str | None = None
+        # Would what is being run have a terminal under stock, where modules of some become plugins are files?
+        self._stock_tty = False
         self._pipelines = True
 
     # what Ansible asks of a connection
@@ -163,7 +165,7 @@ class Express:
         try:
             result = action(_runtime.client(self._run_pid), *args)
         except Refused as e:
-            result = e.args
+            result = e.args if not self._stock_tty else (e.args[0], _on_tty(e.args[1] + e.args[2]), b'')
         except ChannelError as e:
             _runtime.drop_client()
             raise AnsibleConnectionFailure(f'Lost the connection: {e}') from None
@@ -285,6 +287,8 @@ class Express:
               sudoable: bool) -> tuple[int, bytes, bytes]:
         display.vvv(f'EXEC {meaning.line}', host=self._play_context.remote_addr)  # as stock's plugins say it
         become = meaning.become if sudoable else None
+        fed = in_data if become is None or getattr(become, 'pipelining', become.name != 'su') else None
+        self._stock_tty = self._wants_tty(fed, sudoable)
         if meaning.become is not None and not sudoable:
             meaning = Meaning(meaning.line)
         if in_data and meaning.interpreter:
@@ -394,3 +398,7 @@ class Express:
 def _nothing() -> None:
     pass
 
+
+def _on_tty(said: bytes) -> bytes:
+    """What a terminal makes of it."""
+    return said.replace(b'\n', b'\r\n')

@@ -24,7 +24,7 @@ class CallbackModule(CallbackBase):
         self._play_context = play_context
 
     def v2_playbook_on_play_start(self, play):
-        self._display.display(f'told: play {play.get_name()}: {play.connection} {play.strategy} {play.remote_user}')
+        self._display.display(f'told: play {play.get_name()}: {play.connection} {play.remote_user}')
         self._variables = play.get_variable_manager()
         self._play = play
 
@@ -34,6 +34,6 @@ class CallbackModule(CallbackBase):
                               f'{found.get("ansible_connection")} {self._play_context.connection}')
 
     def v2_runner_on_ok(self, result):
-        self._display.display(f'told: ok {result._task.connection} {sorted(result._task_fields)} '
+        self._display.display(f'told: ok {result._task.connection} '
                               f'{result._task_fields.get("connection")} '
                               f'{result._result.get("_ansible_delegated_vars")}')
