@@ -25,7 +25,7 @@ def pairs() -> list[tuple[Core, str]]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if 'pair' in metafunc.fixturenames:
-        chosen = [(pair, scenario) for pair in pairs() for scenario in SCENARIOS if pair[0].number >= scenario.core]
+        chosen = [(pair, scenario) for pair in pairs() for scenario in SCENARIOS if pair[1] in scenario.ways]
         if 'scenario' in metafunc.fixturenames:
             metafunc.parametrize(('pair', 'scenario'), chosen,
                                  ids=[f'{core}-{way}-{scenario}' for (core, way), scenario in chosen])

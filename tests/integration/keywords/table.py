@@ -73,9 +73,9 @@ exit
 """
 
 
-def play(name: str, words: str = '', allowed: tuple[str, ...] = (), core: tuple[int, int] = (2, 16), **more: str) -> Scenario:
+def play(name: str, words: str = '', allowed: tuple[str, ...] = (), stdin: str = '') -> Scenario:
     """A scenario of one playbook."""
-    return Scenario(name, (Step(f'{{keywords}}/{name}.yml {words}', **more),), allowed, core)  # type: ignore[arg-type]
+    return Scenario(name, (Step(f'{{keywords}}/{name}.yml {words}', stdin),), allowed)
 
 
 SCENARIOS = (
@@ -97,8 +97,9 @@ SCENARIOS = (
     )),
     play('accounts'),
     play('interpreters'),
+    # By the way in `connection`, the inventory says another one.
     Scenario('connections', (Step('{keywords}/connections/play.yml', env={
-        'ANSIBLE_CALLBACKS_ENABLED': 'record,told'}),)),
+        'ANSIBLE_CALLBACKS_ENABLED': 'record,told'}),), ways=('strategy',)),
     play('debugger', stdin=DEBUGGED),
     Scenario('words', (
         Step('{keywords}/words.yml --limit t1 --tags two,three'),
@@ -115,25 +116,20 @@ SCENARIOS = (
         Step('{keywords}/nothing.yml'),
     )),
     Scenario('adhoc', (
-        Step('t1 -m ping', program='ansible'),
-        Step('t1 -a id', program='ansible'),
+        Step('t1 -m ping -v', program='ansible'),
         Step("t1\n-m\nshell\n-a\necho out; echo err >&2; exit 3", program='ansible'),
         Step('t1\n-o\n-a\nid -un', program='ansible'),
-        Step('t1 -a uptime\n'.strip() + ' --list-hosts', program='ansible'),
+        Step('t1 -a uptime --list-hosts', program='ansible'),
         Step('t1\n-t\n{local}/tree\n-a\necho tree', program='ansible'),
         Step('{local}/tree/t1 --list', program='ansible-inventory'),
         Step('t1\n-b\n--become-user\nm_target\n-a\nid -un', program='ansible'),
         Step('t1\n-B\n20\n-P\n1\n-a\necho async', program='ansible'),
         Step('t1\n-m\ncopy\n-a\ncontent=x dest={work}/x mode=0600\n-D', program='ansible'),
-        Step('t1\n-m\ncopy\n-a\ncontent=x dest={work}/y\n-C\n-D', program='ansible'),
         Step('t1\n-m\nraw\n-a\necho raw; exit 4', program='ansible'),
         Step('t1\n-m\nscript\n-a\n{keywords}/files/script.sh word', program='ansible'),
         Step('t1 -m no_such_module', program='ansible'),
-        Step('t1 -m command', program='ansible'),
         Step('unreachable -m ping', program='ansible'),
-        Step('nobody -m ping', program='ansible'),
         Step('localhost\n-a\necho local', program='ansible'),
-        Step('t1\n-u\nm_plain\n-a\nid -un\n-v', program='ansible'),
         Step('t1\n-c\nlocal\n-a\necho local\n-e\nansible_python_interpreter=/usr/bin/python3', program='ansible'),
         Step('t1 -m meta -a noop', program='ansible'),
         Step('t1\n-m\nsetup\n-a\ngather_subset=!all,!min,user filter=ansible_user_id', program='ansible'),
@@ -141,7 +137,7 @@ SCENARIOS = (
     Scenario('console', (Step('t1', stdin=CONSOLE, program='ansible-console'),)),
     Scenario('pull', (
         Step('localhost\n-m\nshell\n-a\ncp -r {keywords}/pulled {local}/repository && cd {local}/repository && git init -q . && '
-             'git add -A && git -c user.name=x -c user.email=x@example.org commit -qm x', program='ansible'),
+             'export GIT_AUTHOR_DATE=2020-01-01T00:00:00Z GIT_COMMITTER_DATE=2020-01-01T00:00:00Z && git add -A && git -c user.name=x -c user.email=x@example.org commit -qm x', program='ansible'),
         Step('-U {local}/repository -d {local}/checkout -i localhost, --full', program='ansible-pull', inventory=False),
         Step('-U {local}/repository -d {local}/checkout -i localhost, -o local.yml', program='ansible-pull', inventory=False),
         Step('-U {local}/repository -d {local}/checkout -i localhost, --check nothing.yml', program='ansible-pull',

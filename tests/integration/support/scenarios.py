@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 from .compare import aligned, by_host, normal
 from .contract import material
-from .control import HERE, Control, Core, Finished
+from .control import HERE, WAYS, Control, Core, Finished
 from .hosts import Hosts
 
 KEYWORDS = HERE / 'keywords'
@@ -33,7 +33,7 @@ PRINTED = [
     (r'\*{3,}', '***'),
     (r'(?<=\w)\.\d+\.\d{4}-\d\d-\d\d@\d\d:\d\d:\d\d~', '.backup~'),
     (r'\\r\\nShared connection to \S+ closed\.\\r\\n|Shared connection to \S+ closed\.(\\r)?(\\n)?\n?', ''),
-    (r'"stderr_lines": \[""\]', '"stderr_lines": []'),
+    (r'"stderr_lines": \[\s*""\s*\]', '"stderr_lines": []'),
     # How an unreachable host is put.
     (r'(Data could not be sent to remote host|Failed to connect to the host via ssh:)[^\n]*', 'UNREACHABLE WORDS'),
     (r'(?<=\[ERROR\]: Task failed)(?:\.|: UNREACHABLE WORDS)(\nOrigin:[^\n]*\n\n(?:[^\n]+\n)+\n)'
@@ -62,8 +62,7 @@ class Scenario:
     name: str
     steps: tuple[Step, ...]
     allowed: tuple[str, ...] = ()
-    # The ansible-core that it needs at least.
-    core: tuple[int, int] = (2, 16)
+    ways: tuple[str, ...] = WAYS
 
     def __str__(self) -> str:
         return self.name
