@@ -83,6 +83,7 @@ SCENARIOS = (
     play('templates'),
     play('scripts', '--vault-password-file {keywords}/vault-password'),
     play('archives'),
+    play('reboots', allowed=(r"msg: .*Error was: ', Shared connection to \S+ closed\.'\" \| .*Error was: ', '",)),
     play('includes'),
     play('metas', '--forks 1'),
     play('asyncs'),
