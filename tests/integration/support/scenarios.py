@@ -36,8 +36,8 @@ PRINTED = [
     (r'"stderr_lines": \[\s*""\s*\]', '"stderr_lines": []'),
     # How an unreachable host is put.
     (r'(Data could not be sent to remote host|Failed to connect to the host via ssh:)[^\n]*', 'UNREACHABLE WORDS'),
-    (r'(?<=\[ERROR\]: Task failed)(?:\.|: UNREACHABLE WORDS)(\nOrigin:[^\n]*\n\n(?:[^\n]+\n)+\n)'
-     r'(?:<<< caused by >>>\n\nUNREACHABLE WORDS\n\n)?', r': UNREACHABLE WORDS\1'),
+    (r'(\[ERROR\]: Task failed: UNREACHABLE WORDS\n)(?:\nTask failed\.\n)?(Origin:[^\n]*\n\n(?:[^\n]+\n)+\n)'
+     r'(?:<<< caused by >>>\n\nUNREACHABLE WORDS\n\n)?', r'\1\2'),
     # A traceback as a text in a result, and as it is printed.
     (r'Traceback \(most recent call last\):\\n(?:[^"\\]|\\.)*', 'TRACEBACK'),
     (r'Traceback \(most recent call last\):\n(?:  [^\n]*\n)*', 'TRACEBACK\n'),
