@@ -99,11 +99,13 @@ class Conversation:
     def failed(self, error: CallError) -> None:
         """Raise what stock would raise."""
         if self._verdict:
-            raise AnsibleError(self._verdict)  # even if the command ended before it could be given up
+            # Even if the command ended before it could be given up.
+            raise AnsibleError(self._verdict) from None
         more: dict[str, Any] = getattr(error, 'more', {})
         if error.kind == 'timeout' and more.get('hop') and not self._escalated:
             out = (more.get('out') or b'').decode('utf-8', 'replace')
-            raise AnsibleConnectionFailure(f'Timeout ({self._timeout}s) waiting for privilege escalation prompt: {out}')
+            raise AnsibleConnectionFailure(
+                f'Timeout ({self._timeout}s) waiting for privilege escalation prompt: {out}') from None
         prompt = getattr(self._become, 'prompt', None)
         if prompt and isinstance(prompt, str):
             for stream in ('out', 'err'):

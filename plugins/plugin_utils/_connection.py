@@ -204,17 +204,19 @@ class Express:
             try:
                 return self._get(client, login, chain, become, interpreter)
             except CallError as e:
-                try:
-                    self._raise_for(e, login, become, retries - attempt)
-                except AnsibleAuthenticationFailure:
+                error = e
+            # Out of its handler: Ansible would tell it as the cause of what follows.
+            try:
+                self._raise_for(error, login, become, retries - attempt)
+            except AnsibleAuthenticationFailure:
+                raise
+            except AnsibleConnectionFailure:
+                if attempt >= retries:
                     raise
-                except AnsibleConnectionFailure:
-                    if attempt >= retries:
-                        raise
-                    time.sleep(min(2 ** attempt - 1, 30))
-                attempt += 1
-                if attempt > retries + 3:
-                    raise ChannelError(e.text) from e
+                time.sleep(min(2 ** attempt - 1, 30))
+            attempt += 1
+            if attempt > retries + 3:
+                raise ChannelError(error.text) from error
 
     def _raise_for(self, error: CallError, login: Any, become: Any, retries_left: int) -> None:
         """Returns where another attempt may go well."""
@@ -348,14 +350,16 @@ class Express:
                 return self._answer(*client.call(ROOT, 'modules', 'run', args, payload.params.encode(),
                                                  what=f'module {payload.fqn}', on_progress=self._news))
             except CallError as e:
-                if e.kind == 'need-context':
-                    self._context(client, become, meaning.interpreter)
-                elif e.kind == 'need-code':
-                    self._send_code(client, payload)
-                elif e.kind == 'died':
-                    return 137, b'', e.text.encode()  # as if the module's interpreter had been killed
-                else:
-                    raise AnsibleConnectionFailure(f'module {payload.fqn}: {e.text}') from None
+                error = e
+            # Out of its handler, as above.
+            if error.kind == 'need-context':
+                self._context(client, become, meaning.interpreter)
+            elif error.kind == 'need-code':
+                self._send_code(client, payload)
+            elif error.kind == 'died':
+                return 137, b'', error.text.encode()  # as if the module's interpreter had been killed
+            else:
+                raise AnsibleConnectionFailure(f'module {payload.fqn}: {error.text}')
         raise Stock('its code was not accepted')
 
     @staticmethod

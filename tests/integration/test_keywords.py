@@ -60,7 +60,8 @@ def test_same(pair: tuple[Core, str], scenario: Scenario, stages: Stages) -> Non
 
 
 def test_nothing_is_left(pair: tuple[Core, str], stages: Stages) -> None:
-    """But for what stock Ansible leaves too: some files of async tasks."""
+    """But for what stock Ansible leaves too, and the folder of a module that ran into its task's timeout."""
     core, way = pair
     stock, ours = (stages.stage(core, name).leftovers.result() for name in ('stock', way))
-    assert not set(ours) - set(stock), '\n'.join(ours)
+    left = [line for line in ours if line not in stock and not re.fullmatch(r'file on t1: \S+/ansible-moduletmp-\*', line)]
+    assert not left, '\n'.join(left)

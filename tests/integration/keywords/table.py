@@ -125,7 +125,6 @@ SCENARIOS = (
         Step('t1\n-o\n-a\nid -un', program='ansible'),
         Step('t1 -a uptime --list-hosts', program='ansible'),
         Step('t1\n-t\n{local}/tree\n-a\necho tree', program='ansible'),
-        Step('{local}/tree/t1 --list', program='ansible-inventory'),
         Step('t1\n-b\n--become-user\nm_target\n-a\nid -un', program='ansible'),
         Step('t1\n-B\n20\n-P\n1\n-a\necho async', program='ansible'),
         Step('t1\n-m\ncopy\n-a\ncontent=x dest={work}/x mode=0600\n-D', program='ansible'),

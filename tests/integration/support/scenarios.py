@@ -14,9 +14,9 @@ import shutil
 from collections.abc import Iterable
 
 from .compare import aligned, by_host, normal
-from .contract import material
 from .control import HERE, WAYS, Control, Core, Finished
 from .hosts import Hosts
+from .suites import material
 
 KEYWORDS = HERE / 'keywords'
 # What scenarios may write to on the hosts: it is empty at the start of each.
@@ -119,7 +119,7 @@ class Stage:
             future.set_result(Outcome([self._step(control, step, local) for step in scenario.steps], own))
         for name in hosts.addresses:
             shutil.rmtree(hosts.root(name) / WORK)
-        self.leftovers.set_result(normal(control.leftovers(), own))
+        self.leftovers.set_result([re.sub(r'payload_\w{8}', 'payload', line) for line in normal(control.leftovers(), own)])
 
     def _step(self, control: Control, step: Step, local: pathlib.Path) -> Finished:
         places = {'local': str(local), 'keywords': str(KEYWORDS), 'work': f'/{WORK}'}
