@@ -165,7 +165,7 @@ class Express:
         try:
             result = action(_runtime.client(self._run_pid), *args)
         except Refused as e:
-            result = e.args if not self._stock_tty else (e.args[0], _on_tty(e.args[1] + e.args[2]), b'')
+            result = e.answer(self._stock_tty)
         except ChannelError as e:
             _runtime.drop_client()
             raise AnsibleConnectionFailure(f'Lost the connection: {e}') from None
@@ -401,8 +401,3 @@ class Express:
 
 def _nothing() -> None:
     pass
-
-
-def _on_tty(said: bytes) -> bytes:
-    """What a terminal makes of it."""
-    return said.replace(b'\n', b'\r\n')

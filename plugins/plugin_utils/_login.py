@@ -22,6 +22,11 @@ class NoInterpreter(Exception):
 class Refused(Exception):
     """The command that should have led to another account ended: (exit code, stdout, stderr)."""
 
+    def answer(self, tty: bool) -> tuple[int, bytes, bytes]:
+        """The same, as a terminal would tell it."""
+        code, out, err = self.args
+        return (code, (out + err).replace(b'\n', b'\r\n'), b'') if tty else (code, out, err)
+
 
 class SshLogin:
     """The first hop of a chain: ssh."""
