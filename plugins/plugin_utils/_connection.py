@@ -24,15 +24,10 @@ from . import _accounts, _runtime
 from ._compat import Unknown, ansiballz, not_supported, supported
 from ._compat.options import full_name
 from ._compat.recording import Meaning, Notes, explain, record_become, record_shell
+from ._isolation import isolation
 from ._login import NoInterpreter, Refused, Stock
 
 display = Display()
-
-# Modules that only read and write files or run one command, and were seen to leave nothing behind in the interpreter
-# that runs them.
-INLINE = frozenset('ansible.modules.' + name for name in (
-    'assemble', 'blockinfile', 'command', 'copy', 'file', 'find', 'lineinfile', 'ping', 'replace', 'slurp', 'stat',
-    'tempfile'))
 
 
 class Express:
@@ -344,7 +339,7 @@ class Express:
                 'fqn': payload.fqn, 'profile': payload.profile,
                 'date_time': list(payload.date_time), 'rlimit_nofile': payload.rlimit_nofile,
                 'env': meaning.environment, 'interpreter': meaning.interpreter, 'cwd': self._cwd(),
-                'isolation': self._isolation(payload)}
+                'isolation': isolation(str(self.get_option('mitosis_isolation')), payload)}
         for _ in range(4):
             try:
                 return self._answer(*client.call(ROOT, 'modules', 'run', args, payload.params.encode(),
@@ -369,13 +364,6 @@ class Express:
             'payload': payload.key, 'closure': closure.digest, 'digests': list(closure.files)}, closure.listing)
         for digest in missing:
             client.post(ROOT, FORWARD_MODULE, {'digest': digest}, closure.files[digest])
-
-    def _isolation(self, payload: ansiballz.Payload) -> str:
-        wish = str(self.get_option('mitosis_isolation'))
-        if wish == 'auto':
-            # A backup's name has the pid and the second: one process would not make two in a second.
-            return 'inline' if payload.fqn in INLINE and '"backup": true' not in payload.params else 'fork'
-        return wish
 
     def _put(self, client: Client, in_path: str, out_path: str) -> None:
         display.vvv(f'PUT {in_path} TO {out_path}', host=self._play_context.remote_addr)
