@@ -120,9 +120,10 @@ class Contexts:
         """End the contexts of args['users'] (names of accounts) on the host of the chain args['keep'] (keys), but for
         those on that chain; answers with their number when they are gone."""
         keep, users = tuple(args['keep']), set(args['users'])
+        host = self._host(keep)
         ending = [slot for path, slot in self.slots.items()
-                  if path[0] == keep[0] and len(path) > 1 and path != keep[:len(path)]
-                  and slot.hello and slot.hello.get('user') in users]
+                  if len(path) > 1 and path != keep[:len(path)] and slot.hello and slot.hello.get('user') in users
+                  and (path[0] == keep[0] or host and self._host(path) == host)]
         # What hangs on one that ends, or is one with it, ends with it.
         parents = [(slot, self._parent(slot)) for slot in ending]
         ends = [(slot, parent) for slot, parent in parents
@@ -138,6 +139,11 @@ class Contexts:
             self.mux.call(parent.id, 'contexts', 'end', {'id': slot.id, 'wait': True}, ended)
         if not ends:
             call.reply(0)
+
+    def _host(self, path: tuple[str, ...]) -> str:
+        """What the host that a path begins with calls itself, if it is known."""
+        login = self.slots.get(path[:1])
+        return str((login.hello or {}).get('host', '')) if login else ''
 
     def lookup(self, keys: list[str]) -> int | None:
         """The id of the context at the end of a chain, if it is ready."""
