@@ -123,7 +123,7 @@ class Contexts:
         host = self._host(keep)
         ending = [slot for path, slot in self.slots.items()
                   if len(path) > 1 and path != keep[:len(path)] and slot.hello and slot.hello.get('user') in users
-                  and (path[0] == keep[0] or host and self._host(path) == host)]
+                  and (path[0] == keep[0] or (host and self._host(path) == host))]
         # What hangs on one that ends, or is one with it, ends with it.
         parents = [(slot, self._parent(slot)) for slot in ending]
         ends = [(slot, parent) for slot, parent in parents
