@@ -118,7 +118,7 @@ class Contexts:
 
     def do_release(self, call: Any, args: dict[str, Any], bulk: bytes) -> None:
         """End the contexts of args['users'] (names of accounts) on the host of the chain args['keep'] (keys), but for
-        those on that chain; answers with their number when they are gone."""
+        those on that chain and those with work under way; answers with their number when they are gone."""
         keep, users = tuple(args['keep']), set(args['users'])
         host = self._host(keep)
         ending = [slot for path, slot in self.slots.items()
@@ -127,7 +127,7 @@ class Contexts:
         # What hangs on one that ends, or is one with it, ends with it.
         parents = [(slot, self._parent(slot)) for slot in ending]
         ends = [(slot, parent) for slot, parent in parents
-                if parent and parent.id != slot.id and parent not in ending]
+                if parent and parent.id != slot.id and parent not in ending and self._idle(slot.path)]
         left = len(ends)
 
         def ended(*_: Any) -> None:
@@ -136,9 +136,19 @@ class Contexts:
             if left <= 0:
                 call.reply(len(ends))
         for slot, parent in ends:
+            for each in self._below(slot.path):  # nobody is to be given them any more
+                self._drop(each)
             self.mux.call(parent.id, 'contexts', 'end', {'id': slot.id, 'wait': True}, ended)
         if not ends:
             call.reply(0)
+
+    def _below(self, path: tuple[str, ...]) -> list[Slot]:
+        return [slot for other, slot in self.slots.items() if other[:len(path)] == path]
+
+    def _idle(self, path: tuple[str, ...]) -> bool:
+        """Is nothing under way in the context at the end of a path, nor below?"""
+        busy = set(self.mux.pending.values())
+        return all(slot.hello is not None and slot.id not in busy for slot in self._below(path))
 
     def _host(self, path: tuple[str, ...]) -> str:
         """What the host that a path begins with calls itself, if it is known."""

@@ -260,7 +260,8 @@ def test_reset_ends_all_below(engine: Engine, edge: Interpreter):
     three(engine, edge.path)
 
 
-def test_release_ends_an_account_and_what_hangs_on_it(engine: Engine, edge: Interpreter):
+def test_release_ends_an_account_and_what_hangs_on_it(engine: Engine, edge: Interpreter, fifo):
+    gate = fifo('gate')
     ids, hellos = three(engine, edge.path)
     # By another login to the same host.
     side, _ = engine.get(login('other', boot_argv(edge.path)), login('side', boot_argv(edge.path)))
@@ -270,6 +271,12 @@ def test_release_ends_an_account_and_what_hangs_on_it(engine: Engine, edge: Inte
     def release(users: list[str], *keep: str) -> int:
         return engine.client.call(ROOT, 'contexts', 'release', {'users': users, 'keep': list(keep)}, timeout=30)[0]
     assert release(['somebody-else'], 'first') == 0
+    # Not what has work under way.
+    handle = engine.client.start(side[1], 'processes', 'exec', {'argv': ['sh', '-c', f'read x <{gate}']})
+    assert release([user], 'first', 'second', 'third') == 0
+    with open(gate, 'w') as words:
+        words.write('go on\n')
+    assert engine.client.wait(handle, 'a command', 30)[0]['rc'] == 0
     assert release([user], 'first', 'second', 'third') == 1
     assert {each['id'] for each in engine.status()['contexts']} == {*ids, side[0]}
     # Answered when the processes are gone, runners included: nothing is waited for here.
