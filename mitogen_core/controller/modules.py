@@ -61,7 +61,7 @@ class Modules:
     def _forward(self, login: int, digests: set[str]) -> None:
         """Send the first context behind a login the files that it lacks."""
         held = self.held.setdefault(login, set())
-        link = self.mux.children[login].link
+        link = self.mux.children[login].link  # which may end with any of them
         for digest in digests - held:
             link.send(*frames(login, 0, FORWARD_MODULE, 0, {'digest': digest}, self.store.blobs[digest]))
         held |= digests

@@ -220,6 +220,9 @@ class Multiplexer:
             return
         if service in bootstrap.LATE:
             service = self.modules.late_service(service, target)
+            if target not in self.children:  # it ended while it was being sent the code
+                on_done('dead', f'context {context} is gone', b'')
+                return
         handle = next(self._handles)
         self.own[handle] = (context, OwnCall(on_done, on_progress))
         self.children[target].link.send(
@@ -323,8 +326,9 @@ class Multiplexer:
             child.abort(SILENT % seconds)
             return
         self.log.write(30, f'{name}: {SILENT % seconds if seconds else "it is back"}')
-        for (client, handle), context in self.pending.items():
-            if self.router.link_of(context) == link.name:
+        # A client that turns out to be gone takes what it waits for along.
+        for (client, handle), context in list(self.pending.items()):
+            if client in self.clients and self.router.link_of(context) == link.name:
                 news = ['progress', {'silent': int(seconds), 'name': name}]
                 self.clients[client].send(*frames(client, ROOT, handle, 0, news, b'', MORE))
 

@@ -166,10 +166,12 @@ class Command(object):
             in_r, self._in = pipe()
             fds = (in_r, out_w, err_w)
             readers = [out_r, err_r]
+        spare = set(fds) | set(readers) | set(fd for fd in [self._in] if fd is not None)
         try:
             self.pid = spawn(argv, *fds, environ=environ, cwd=cwd, tty=tty)
+            spare = set(fds) - self._held
         finally:
-            close(*set(fds) - self._held)
+            close(*spare)
         for fd in readers:
             set_nonblocking(fd)
             self._chunks[fd] = []

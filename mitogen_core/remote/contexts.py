@@ -1,7 +1,6 @@
-"""The service `contexts`, and a child context: a command started here whose Python becomes a broker of another account
-or interpreter.
+"""The service `contexts`, and child contexts: commands whose Python becomes a broker of another account or interpreter.
 
-Most brokers have no children, so this file is not among those that each is born with (bootstrap.LATE).
+Most brokers have none: this file is not among those that each is born with (bootstrap.LATE).
 """
 
 import errno
@@ -221,11 +220,10 @@ class Contexts(object):
     def do_end(self, call, args, bulk):
         child = self.broker.children.get(args[u'id'])
         if child and args.get(u'wait') and child.link:
-            child.end(call.reply)
-        else:
-            if child:
-                child.abort('ended on request')
-            call.reply()
+            return child.end(call.reply)
+        if child:
+            child.abort('ended on request')
+        call.reply()
 
     def do_same_interpreter(self, call, args, bulk):
         """Is args['path'] the interpreter that runs here, virtual environment and all?"""

@@ -93,30 +93,30 @@ def call_function(call):
 
 
 def concluded(action):
-    """Run action() as the interpreter would run a script: (exit code, value), with SystemExit and tracebacks handled,
-    exit functions called and output flushed."""
+    """(exit code, value) of action(), run as a script: SystemExit and tracebacks are handled."""
     code, value = 1, None
     try:
-        code, value = 0, action()
-    except SystemExit as e:
-        if e.code is None or isinstance(e.code, int):
-            code = e.code or 0
-        else:
-            sys.stderr.write('%s\n' % (e.code,))
-    except BaseException as e:
-        # From 3.8 on the interpreter ends by the signal, for which shells have this number.
-        code = 130 if isinstance(e, KeyboardInterrupt) and sys.version_info > (3, 8) else 1
-        sys.excepthook(*sys.exc_info())
+        try:
+            code, value = 0, action()
+        except SystemExit as e:
+            if e.code is None or isinstance(e.code, int):
+                code = e.code or 0
+            else:
+                sys.stderr.write('%s\n' % (e.code,))
+        except BaseException as e:
+            # From 3.8 on the interpreter ends by the signal, for which shells have this number.
+            code = 130 if isinstance(e, KeyboardInterrupt) and sys.version_info > (3, 8) else 1
+            sys.excepthook(*sys.exc_info())
+    except BaseException:  # of a module's own hook, or for the lack of a stderr
+        os.write(2, fs_text(traceback.format_exc()).encode('utf-8', 'replace'))
     return code & 0xff, value
 
 
 def run_exit_functions():
     """What the interpreter does at its end: flush, wait for threads, call what atexit knows, flush again."""
     flush(None)
-    threading = sys.modules.get('threading')
-    for thread in threading.enumerate() if threading else ():
-        if thread is not threading.current_thread() and not thread.daemon:
-            thread.join()
+    # Wakes the threads of pools too.
+    concluded(getattr(sys.modules.get('threading'), '_shutdown', int))
     concluded(atexit._run_exitfuncs)
     return flush()
 

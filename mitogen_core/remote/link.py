@@ -107,15 +107,15 @@ class Link(object):
     # life signs
 
     def keep_alive(self, interval, timeout, on_silence):
-        """Say something at least every `interval` / 2 seconds, and expect as much of the peer.
+        """Say something at least every 3/4 of `interval` seconds, and expect as much of the peer.
 
-        on_silence(link, seconds, over) is called once when the peer has been silent for 2 * `interval`, with 0 seconds
-        when it is back, and with `over` where it says nothing for about `timeout`; who is called then has to end the
-        link.  `interval` 0: no life signs.
+        on_silence(link, seconds, over): it was silent for 2 * `interval`; with 0, it is back; with `over`, it was for
+        almost `timeout` (at least 2 * `interval`), and the link has to be ended.  `interval` 0: no life signs.
         """
-        self._on_silence, self._timeout, self._period = on_silence, timeout, interval / 4.0
+        self._on_silence, self._period = on_silence, interval / 4.0
+        self._timeout = max(timeout, 2 * interval)
         self._quiet, self._silent = 0, False
-        if interval:
+        if interval > 0:
             self._listen_on()
 
     def _listen_on(self):

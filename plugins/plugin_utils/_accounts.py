@@ -9,9 +9,14 @@ from __future__ import annotations
 import json
 import re
 
-from ...mitogen_core.controller.client import Client
+from ansible.utils.display import Display
+
+from ...mitogen_core.controller.client import Client, WaitError
 from ...mitogen_core.wire.constants import ROOT
+from ...mitogen_core.wire.errors import CallError
 from ._compat.ansiballz import Payload
+
+display = Display()
 
 # Programs that change accounts; which one is among the words of their command line.
 TOOLS = re.compile(r'\b(?:user(?:mod|del)|(?:del|add)(?:user|group)|gpasswd|group(?:mod|del|mems)|pw|pkill|killall)\b')
@@ -25,7 +30,7 @@ def named_by_module(payload: Payload) -> list[str]:
     try:
         args = json.loads(payload.params)['ANSIBLE_MODULE_ARGS']
         if payload.fqn == 'ansible.modules.user':
-            return [str(args['name'])]
+            return [str(args.get('name') or args['user'])]
         return named_by_command(' '.join([str(args.get('_raw_params') or ''), *map(str, args.get('argv') or ())]))
     except (ValueError, LookupError, TypeError, AttributeError):
         return []
@@ -38,6 +43,11 @@ def named_by_command(line: str) -> list[str]:
 
 def make_way(client: Client, names: list[str], chain: list[str]) -> None:
     """End the contexts of these accounts on the host that `chain` (keys) leads to, but for those on the way."""
-    if names:
+    if not names:
+        return
+    try:
         client.call(ROOT, 'contexts', 'release', {'users': names, 'keep': chain}, timeout=RELEASE_SECONDS,
                     what='the end of contexts whose accounts are about to change')
+    except (CallError, WaitError) as e:
+        # The task itself will say what it finds in its way.
+        display.vvv(f'MITOSIS: {e}')

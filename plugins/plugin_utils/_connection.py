@@ -70,14 +70,22 @@ class Express:
         self._pipelines = not {'ansible_pipelining', 'ansible_ssh_pipelining'} & set(var_options or ()) \
             or bool(super().get_option('pipelining'))  # type: ignore[misc]
 
+    def _stock_wished(self) -> str:
+        """Why options ask for the stock way, if they do."""
+        if not self.get_option('mitosis_enabled'):
+            return 'turned off'
+        if self.has_option('worker_session_isolation') and not self.get_option('worker_session_isolation'):
+            return "the worker's terminal is wished"
+        return ''
+
     def get_option(self, option: str, *args: Any, **kwargs: Any) -> Any:
-        if option == 'pipelining' and self.get_option('mitosis_enabled'):
+        if option == 'pipelining' and not self._stock_wished():
             return self._pipelines
         return super().get_option(option, *args, **kwargs)  # type: ignore[misc]
 
     def is_pipelining_enabled(self, wrap_async: bool = False) -> bool:
         """2.19 and later; true for become plugins too whose own command could not be fed on stdin."""
-        if not self.get_option('mitosis_enabled'):
+        if self._stock_wished():
             return bool(super().is_pipelining_enabled(wrap_async))  # type: ignore[misc]
         return self._pipelines and not wrap_async
 
@@ -150,12 +158,11 @@ class Express:
         if not supported():
             display.warning(not_supported())
             raise Stock('unknown ansible-core')
-        if not self.get_option('mitosis_enabled'):
-            raise Stock('turned off')
+        wished = self._stock_wished()
+        if wished:
+            raise Stock(wished)
         if getattr(self._shell, '_IS_WINDOWS', False):
             raise Stock('windows')
-        if self.has_option('worker_session_isolation') and not self.get_option('worker_session_isolation'):
-            raise Stock("the worker's terminal is wished")
         self._connect()
         try:
             result = action(_runtime.client(self._run_pid), *args)

@@ -16,4 +16,5 @@ def isolation(wish: str, payload: Payload) -> str:
     if wish != 'auto':
         return wish
     # A backup's name has the pid and the second: one process would not make two in a second.
-    return 'inline' if payload.fqn in INLINE and '"backup": true' not in payload.params else 'fork'
+    backup = '"backup": ' in payload.params and '"backup": false' not in payload.params
+    return 'inline' if payload.fqn in INLINE and not backup else 'fork'

@@ -72,6 +72,24 @@ def test_ends(runners, isolation: str, code: str, rc: int, err: bytes):
 
 
 @both
+def test_threads_of_a_pool_that_nobody_shut_down(runners, shared, isolation: str):
+    if shared.interpreter.version < (3,):
+        pytest.skip('Python 2 has no concurrent.futures')
+    done = runners.probe('import concurrent.futures\n'
+                         'global pool\npool = basic.POOL = concurrent.futures.ThreadPoolExecutor(2)\n'
+                         'result["found"] = pool.submit(lambda: 42).result()', isolation=isolation)
+    assert done.value['found'] == 42
+
+
+@both
+def test_a_hook_that_raises(runners, isolation: str):
+    done = runners.probe('os.write(1, b"said ")\nsys.stdout.write("printed")\nsys.excepthook = None\n1/0',
+                         isolation=isolation)
+    assert (done.rc, done.out) == (1, b'said printed')
+    assert b'ZeroDivisionError' in done.err or b'TypeError' in done.err
+
+
+@both
 def test_an_interrupt(runners, shared, isolation: str):
     """As a shell tells the end of a Python that was interrupted."""
     assert runners.probe('raise KeyboardInterrupt', isolation=isolation).rc == \

@@ -67,8 +67,8 @@ class Command:
         # ssh's own life signs count until ours can be heard, and then must not end the link sooner.
         interval = int(self._connection.get_option('mitosis_alive_interval'))
         timeout = int(self._connection.get_option('mitosis_alive_timeout'))
-        count = timeout // interval + 2 if interval else 3
-        self.argv[-3:-3] = ['-o', f'ServerAliveInterval={interval}', '-o', f'ServerAliveCountMax={count}']
+        count = max(timeout, 2 * interval) // interval + 2 if interval > 0 else 3
+        self.argv[-3:-3] = ['-o', f'ServerAliveInterval={max(interval, 0)}', '-o', f'ServerAliveCountMax={count}']
 
     @property
     def key(self) -> str:

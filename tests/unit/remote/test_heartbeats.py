@@ -186,11 +186,21 @@ def test_who_does_not_read_on_purpose_accuses_nobody(time, make):
     assert (one.news, one.closed) == ([], '')
 
 
-def test_none_are_sent_with_interval_0(time, make):
-    one, two = make(0, 30)
+@pytest.mark.parametrize('interval', [0, -1])
+def test_none_are_sent_without_an_interval(time, make, interval: float):
+    one, two = make(interval, 30)
     time.advance(1000)
     assert one.link.sent == two.link.sent == 0
     assert not one.closed
+
+
+@pytest.mark.parametrize(('interval', 'timeout'), [(10, 0), (10, 5), (60, 30), (1, -1)])
+def test_a_timeout_too_short_for_the_interval_is_twice_the_interval(time, make, interval: float, timeout: float):
+    one, _ = make(interval, timeout)
+    time.advance(20 * interval)
+    assert (one.news, one.closed) == ([], '')
+    time.advance(2 * interval, deaf=True)
+    assert one.closed == 'silent'
 
 
 def test_a_word_is_a_bare_header(time, make):
