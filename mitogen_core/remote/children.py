@@ -12,8 +12,8 @@ from ..wire.constants import READ_SIZE
 from ..wire.py23 import monotonic, to_native
 from .loop import close, pipe, read, set_cloexec, set_nonblocking
 
-DEFAULT_SIGNALS = [getattr(signal, name) for name in ('SIGPIPE', 'SIGXFZ', 'SIGXFSZ', 'SIGCHLD', 'SIGINT', 'SIGTERM',
-                                                      'SIGHUP') if hasattr(signal, name)]
+DEFAULT_SIGNALS = [getattr(signal, name) for name in ('SIGPIPE', 'SIGXFZ', 'SIGXFSZ', 'SIGCHLD', 'SIGINT', 'SIGQUIT',
+                                                      'SIGTERM', 'SIGHUP') if hasattr(signal, name)]
 
 
 class Reaper(object):
