@@ -23,7 +23,7 @@ def reachable(hosts: Hosts, python: str) -> None:
         hosts.exec('t1', 'chmod', 'o+x', str(folder))
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 def test_same_results(core: Core, target: Interpreter, hosts: Hosts,
                       tmp_path_factory: pytest.TempPathFactory, record_property: Callable[[str, object], None]) -> None:
     record_property('controller', core.name)

@@ -21,6 +21,8 @@ TEXTS = [
     (r'ansible-tmp-[\d.]+-\d+-\d+', 'ansible-tmp-*'),
     (r'ansible-moduletmp-[\w.-]+', 'ansible-moduletmp-*'),
     (r'ansible-local-\w+(/\.\w{8}\b)?', 'ansible-local-*'),
+    # Content of a task on its way, by name alone.
+    (r'^\.\w{8}$', '*tmp*'),
     # A host's own network card and ssh connection.
     (r'([0-9a-f]{2}:){5}[0-9a-f]{2}|fe80::[0-9a-f:]+', 'CARD'),
     (r'(?<=NETWORK\.254 )\d+', 'PORT'),
