@@ -10,16 +10,19 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.support import report
-from tests.integration.support.control import WAYS, Control, Core
+from tests.integration.support.control import WAYS, Control, Core, pairs
 from tests.integration.support.hosts import Hosts
 
 CORES = Core.all()
+PAIRS = pairs()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    for name, values in (('core', CORES), ('way', WAYS)):
-        if name in metafunc.fixturenames:
-            metafunc.parametrize(name, values, ids=str, scope='module')
+    names = [name for name in ('core', 'way') if name in metafunc.fixturenames]
+    if len(names) == 2:
+        metafunc.parametrize(names, PAIRS, ids=[f'{core}-{way}' for core, way in PAIRS], scope='module')
+    elif names:
+        metafunc.parametrize(names[0], CORES if names == ['core'] else WAYS, ids=str, scope='module')
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,35 +2,38 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 
 import pytest
 
 from tests.integration.keywords.table import BY_CONNECTION, EVERYWHERE, SCENARIOS
-from tests.integration.support.control import WAYS, Core
+from tests.integration.support.control import ALL, Core, pairs
 from tests.integration.support.hosts import Hosts
 from tests.integration.support.scenarios import Scenario, Stages, differences
 
 pytestmark = pytest.mark.timeout(900)
 
 
-def pairs() -> list[tuple[Core, str]]:
-    """The newest ansible-core both ways; with MITOSIS_ALL, all both ways."""
-    cores = sorted(Core.all(), key=lambda core: core.number, reverse=True)
-    return [(core, way) for core in cores for way in WAYS
-            if core == cores[0] or os.environ.get('MITOSIS_ALL')]
+def cases() -> list[tuple[tuple[Core, str], Scenario]]:
+    """All pairs of ansible-core and way with all scenarios; by default the newest, and every other scenario by the other
+    way."""
+    every = [(pair, scenario) for pair in pairs() for scenario in SCENARIOS if pair[1] in scenario.ways]
+    if ALL:
+        return every
+    turn = {scenario: scenario.ways[SCENARIOS.index(scenario) % len(scenario.ways)] for scenario in SCENARIOS}
+    return [(pair, scenario) for pair, scenario in every if pair[0] == pairs()[0][0] and pair[1] == turn[scenario]]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if 'pair' in metafunc.fixturenames:
-        chosen = [(pair, scenario) for pair in pairs() for scenario in SCENARIOS if pair[1] in scenario.ways]
+        chosen = cases()
         if 'scenario' in metafunc.fixturenames:
             metafunc.parametrize(('pair', 'scenario'), chosen,
                                  ids=[f'{core}-{way}-{scenario}' for (core, way), scenario in chosen])
         else:
-            metafunc.parametrize('pair', pairs(), ids=[f'{core}-{way}' for core, way in pairs()])
+            used = list(dict.fromkeys(pair for pair, _ in cases()))
+            metafunc.parametrize('pair', used, ids=[f'{core}-{way}' for core, way in used])
 
 
 @pytest.fixture(scope='session')

@@ -7,7 +7,7 @@ import pathlib
 
 import pytest
 
-from tests.integration.support.control import WAYS, Core
+from tests.integration.support.control import ALL, WAYS, Core
 from tests.integration.support.hosts import Hosts
 from tests.support import interpreters
 from tests.support.interpreters import Interpreter
@@ -23,6 +23,12 @@ def supported(core: Core, target: Interpreter) -> bool:
         return core.version in WITH_TWO
     oldest, newest = SUPPORTED[core.version]
     return oldest <= target.version[1] <= newest
+
+
+def targets(core: Core) -> list[Interpreter]:
+    """Those that are supported; by default the oldest and the newest."""
+    found = [target for target in interpreters.found() if supported(core, target)]
+    return found if ALL else sorted({*found[:1], *found[-1:]}, key=found.index)
 
 
 class Matrix:
@@ -55,7 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if 'target' in metafunc.fixturenames:
-        pairs = [(core, target) for core in Core.all() for target in interpreters.found() if supported(core, target)]
+        pairs = [(core, target) for core in Core.all() for target in targets(core)]
         metafunc.parametrize('core,target', pairs, ids=[f'{core.name}, {target}' for core, target in pairs])
 
 

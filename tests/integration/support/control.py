@@ -18,6 +18,8 @@ from .hosts import Hosts, all_pids, command_line, wait_for
 HERE = pathlib.Path(__file__).resolve().parents[1]
 # stock: what is compared with.  The other two are the ways in.
 WAYS = ('strategy', 'connection')
+# Run everything with everything; by default what hardly depends on the version of ansible-core, or on the way, is spared.
+ALL = bool(os.environ.get('MITOSIS_ALL'))
 MARKER = 'MITOSIS_TEST_RUN'
 # How long processes may take to go after the end of a run.
 GONE_SECONDS = 20.0
@@ -54,6 +56,12 @@ class Core:
     def number(self) -> tuple[int, int]:
         major, minor = self.version.split('.')
         return int(major), int(minor)
+
+
+def pairs() -> list[tuple[Core, str]]:
+    """Each ansible-core with the ways in that are tried with it: by default both with the newest, strategies with others."""
+    cores = sorted(Core.all(), key=lambda core: core.number, reverse=True)
+    return [(core, way) for core in cores for way in WAYS if ALL or core == cores[0] or way == 'strategy']
 
 
 @dataclasses.dataclass
