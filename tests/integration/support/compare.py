@@ -41,6 +41,8 @@ TEXTS = [
     (r'(?<=Paused for )[\d.]+', 'N'),
     # Of a traceback, what is in the module and below: what is above is ansible-core's wrapper, or ours.
     (r'  File "(?!/tmp/ansible_payload)[^\n]*\n(    [^\n]*\n)*', ''),
+    # Lines of source stand there or not, by the Python and by how ansible-core imported it.
+    (r'(  File "/tmp/ansible_payload[^\n]*\n)(    [^\n]*\n)+', r'\1'),
 ]
 
 
