@@ -139,7 +139,7 @@ def main() -> int:
     if arguments.connection:
         ours = Side("mitosis.express.ssh", {}, ["-e", "ansible_connection=mitosis.express.ssh"])
     else:
-        ours = Side("mitosis.express.linear", {"ANSIBLE_STRATEGY": "mitosis.express.linear"})
+        ours = Side("mitosis.express.linear", {"ANSIBLE_STRATEGY": "mitosis.express.linear", "MITOSIS_SUMMARY": "1"})
     folder = Path(os.environ["MITOSIS_HOSTS"])
     hosts = [str(HOSTS)]
     try:
