@@ -48,7 +48,8 @@ class Conversation:
         user = self._become.get_option('become_user') or 'root'
         return {'name': f'{self._become.name} to {user}', 'argv': [*shlex.split(executable), '-c', command],
                 'timeout': self._timeout + timeout, 'silence': self._timeout, 'cwd': self._connection._cwd(),
-                'tty': bool(self._become.require_tty)}
+                # The attribute is ansible-core 2.19's: with it, stock gives the command a terminal.
+                'tty': self._become.require_tty or not getattr(self._become, 'pipelining', True)}
 
     def restore(self) -> None:
         """Leave the plugin as it was: the stock way may need it."""

@@ -41,6 +41,14 @@ nonsense
 help
 q
 """
+DEBUGGED_ONCE = """\
+p task
+p host
+r
+task_vars['word'] = 'true'
+update_task
+r
+"""
 CONSOLE = """\
 id -un
 cd t2
@@ -104,7 +112,8 @@ SCENARIOS = (
     # By the way in `connection`, the inventory says another one.
     Scenario('connections', (Step('{keywords}/connections/play.yml', env={
         'ANSIBLE_CALLBACKS_ENABLED': 'record,told'}),), ways=('strategy',)),
-    play('debugger', stdin=DEBUGGED),
+    Scenario('debugger', (Step('{keywords}/debugger.yml', DEBUGGED), Step('{keywords}/debugger-once.yml', DEBUGGED_ONCE))),
+    play('collections'),
     Scenario('words', (
         Step('{keywords}/words.yml --limit t1 --tags two,three'),
         Step('{keywords}/words.yml --limit t1:&targets --skip-tags two -v'),
