@@ -90,7 +90,8 @@ class Multiplexer:
         self.log = log
         self.reaper = Reaper(self.loop)
         self.router = Router(ROOT)
-        self.boot = {'code': bootstrap.boot_code(), 'parent': ROOT, 'alive': ALIVE}
+        self.boot = {'code': bootstrap.boot_code(), 'parent': ROOT, 'alive': ALIVE,
+                     'late': {service: digest for service, (digest, _) in bootstrap.late_code().items()}}
         self.clients: dict[int, Link] = {}
         self.children: dict[int, Any] = {}
         self.pending: dict[tuple[int, int], int] = {}
@@ -156,9 +157,10 @@ class Multiplexer:
         if frame.reply_to:
             self.pending[frame.src, frame.reply_to] = frame.dst
         link = self.children[target].link
-        link.send(frame)
-        if client is not None:
-            link.hold(client)
+        if client is None:
+            link.send(frame)
+        else:
+            link.pass_on(frame, client)
 
     def dead(self, client: int, handle: int, reason: str) -> None:
         """Tell a client that no answer will come."""
@@ -218,11 +220,10 @@ class Multiplexer:
         if target is None:
             on_done('dead', f'context {context} is gone', b'')
             return
-        if service in bootstrap.LATE:
-            service = self.modules.late_service(service, target)
-            if target not in self.children:  # it ended while it was being sent the code
-                on_done('dead', f'context {context} is gone', b'')
-                return
+        self.modules.forward_service(service, target)
+        if target not in self.children:  # it ended while it was being sent the code
+            on_done('dead', f'context {context} is gone', b'')
+            return
         handle = next(self._handles)
         self.own[handle] = (context, OwnCall(on_done, on_progress))
         self.children[target].link.send(
@@ -244,9 +245,7 @@ class Multiplexer:
         elif decision == UP and self._answers(frame):
             if is_last(frame.payload):
                 del self.pending[frame.dst, frame.handle]
-            client = self.clients[frame.dst]
-            client.send(frame)
-            client.hold(link)
+            self.clients[frame.dst].pass_on(frame, link)
         else:
             if decision != REFUSE and frame.dst >= FIRST_CLIENT:
                 return  # an answer that came after its asker had gone

@@ -21,8 +21,9 @@ from ..wire.constants import CALL_FUNCTION, CALL_SERVICE, CANCEL, FORWARD_LOG, L
 from . import execute
 from .children import exit_code, kill_group
 from .executor import Inbox, executor_main, send
-from .importer import BASIC, Finder, Store
+from .importer import BASIC, Finder
 from .loop import close, pipe, read, set_nonblocking
+from .store import Store
 
 # An executor that has not tidied up within this time is replaced.
 STAY_SECONDS = 2

@@ -1,4 +1,4 @@
-"""What every broker can be asked for by name (CALL_SERVICE): modules, processes, files.
+"""What every broker can be asked for by name (CALL_SERVICE) from its birth: processes, files.
 
 A service method is do_NAME(call, args, bulk): it answers `call`, now or later.
 """
@@ -6,21 +6,9 @@ A service method is do_NAME(call, args, bulk): it answers `call`, now or later.
 import os
 import pwd
 
-from ..wire.constants import CALL_SERVICE, CHUNK
+from ..wire.constants import CHUNK
 from ..wire.py23 import fs_text, to_native
 from .children import Command
-
-
-class Modules(object):
-    """Runs Ansible modules in runners."""
-
-    def __init__(self, broker):
-        self.broker = broker
-
-    def do_run(self, call, args, bulk):
-        """args: see execute; the bulk is the module's parameters.  The answer has rc, and out: how much of its bulk is
-        stdout; the rest is stderr."""
-        self.broker.run(call, CALL_SERVICE, args, bulk)
 
 
 class Processes(object):
@@ -93,4 +81,4 @@ def login_shell():
         return '/bin/sh'
 
 
-SERVICES = {'modules': Modules, 'processes': Processes, 'files': Files}
+SERVICES = {'processes': Processes, 'files': Files}

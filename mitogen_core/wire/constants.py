@@ -27,6 +27,7 @@ STUB_CALL_SERVICE = 111
 HELLO = 120
 CANCEL = 121
 HEARTBEAT = 122
+WINDOW = 123
 IS_DEAD = 999
 
 HANDLES = dict((value, name) for name, value in list(globals().items())
@@ -48,7 +49,11 @@ MAX_MESSAGE = 1 << 30
 ALIVE = (10, 30)
 # One read(2).
 READ_SIZE = 1 << 17
-# A link with more than this queued makes those who feed it wait.
+# A frame with more than this is bulk: it needs a window, and all that is smaller overtakes it.
+SMALL = 1 << 14
+# Bytes of bulk of one flow that may be under way to a neighbour.
+WINDOW_SIZE = 1 << 19
+# A link with more of small frames queued makes those who feed it wait.
 HIGH_WATER = 4 << 20
 # Nesting of a message's head: ours are flat, a deeper one is an attack on somebody's stack.
 MAX_DEPTH = 32

@@ -8,6 +8,7 @@ import pytest
 
 from mitogen_core.controller import bootstrap, contexts, modules
 from mitogen_core.remote import contexts as remote_contexts
+from mitogen_core.remote import runners
 from mitogen_core.remote.services import SERVICES
 from mitogen_core.wire import constants, frames, payloads, states
 from tests.support.sources import ROOT
@@ -100,7 +101,7 @@ def test_services():
         if row[0] in ('broker', 'root'):
             service, _, methods = row[1].partition('.')
             found |= {(row[0], service, method.strip(' .')) for method in methods.split(',')}
-    ours = {('broker', name, method[3:]) for name, service in (*SERVICES.items(), ('contexts', remote_contexts.SERVICE))
+    ours = {('broker', name, method[3:]) for name, service in (*SERVICES.items(), ('contexts', remote_contexts.SERVICE), ('modules', runners.SERVICE))
             for method in vars(service) if method.startswith('do_')}
     ours |= {('root', service.__name__.lower(), method[3:]) for service in (contexts.Contexts, modules.Modules)
              for method in vars(service) if method.startswith('do_')}
