@@ -27,7 +27,7 @@ SHIPPED = (
 LATE = {
     'contexts': ('remote/contexts.py',),
     'modules': ('remote/importer.py', 'remote/execute.py', 'remote/isolation.py', 'remote/logs.py',
-                'remote/executor.py', 'remote/runner.py', 'remote/runners.py'),
+                'remote/channel.py', 'remote/executor.py', 'remote/runner.py', 'remote/runners.py'),
 }
 
 # A first stage that never hears from its controller ends by itself after this many seconds, as a last resort: the end

@@ -49,6 +49,7 @@ class Modules:
         if login is not None:
             self._forward(login, {late_code()['modules'][0], closure, *self.store.files(closure).values()})
         args['closure'] = closure
+        call.hand_over()
         for frame in frames(context, call.client, CALL_SERVICE, call.reply_to, ['modules', 'run', args], bulk):
             self.mux.forward(frame)
 

@@ -22,8 +22,10 @@ from ..wire.constants import (
     HELLO,
     IS_DEAD,
     LOAD_MODULE,
+    PUBLISH,
     ROOT,
     SHUTDOWN,
+    SUBSCRIBE,
 )
 from ..wire.errors import ProtocolError
 from ..wire.frames import Frame
@@ -96,6 +98,7 @@ class Broker(object):
         self.calls = {}
         self.children = {}
         self.wanted = {}
+        self.slots = set()
         self.ending = False
         self.services = dict((name, service(self)) for name, service in SERVICES.items())
         self.parent = Link(loop, link_fds[0], link_fds[1], self.on_frame, self.on_close, PARENT, True)
@@ -115,6 +118,12 @@ class Broker(object):
     def log(self, level, text):
         """A record for the controller's log; `level` as in the logging module."""
         self.send(ROOT, FORWARD_LOG, {u'level': level, u'name': u'mitogen.broker', u'text': to_text(text)})
+
+    def publish(self, payload, source):
+        """Send on what came from the link `source`, if there is a subscriber, or it is to be kept."""
+        head = unpack(payload)[0]
+        if head[u'keep'] or head[u'slot'] in self.slots:
+            self.parent.pass_on(Frame(ROOT, self.id, PUBLISH, 0, payload), source)
 
     def on_frame(self, link, frame):
         if link.state == 'booting':
@@ -192,6 +201,8 @@ class Broker(object):
             call = self.calls.get((frame.src, head))
             if call and call.state in ('waiting', 'running'):
                 call.cancel()
+        elif frame.handle == SUBSCRIBE:
+            (self.slots.add if head[u'wanted'] else self.slots.discard)(head[u'slot'])
         elif frame.handle == SHUTDOWN:
             self.shutdown()
         else:

@@ -109,7 +109,9 @@ def serve(finder, handle, call, bulk, done, me, snapshot):
                 head[u'value'] = execute.call_function(call)
             except Exception:
                 head[u'error'] = execute.describe_error()
+        from .channel import open_way
         from .logs import install_handler
+        open_way(lambda *message: send(done, *message))
         install_handler(lambda record: send(done, FORWARD_LOG, record))
     else:
         def action():

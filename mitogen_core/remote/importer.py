@@ -1,4 +1,4 @@
-"""Import from forwarded code: a closure maps file paths to digests, the store (store.py) holds what each digest stands for."""
+"""Import from forwarded code: a closure maps file paths to digests, and store.py knows what these stand for."""
 
 import sys
 import types

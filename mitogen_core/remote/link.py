@@ -9,7 +9,7 @@ from ..wire.frames import Frame, FrameDecoder
 from ..wire.payloads import SIZE
 from ..wire.states import LINK, step
 from .loop import close, read, set_cloexec, set_nonblocking
-from .outbox import Outbox, bulk
+from .outbox import Outbox, bulk, flow_of
 
 # Why a link is given up.
 SILENT = 'no word for %d s; the host, or the way to it, may be down (see mitosis_alive_timeout)'
@@ -18,8 +18,8 @@ SILENT = 'no word for %d s; the host, or the way to it, may be down (see mitosis
 class Link(object):
     """Non-blocking; reports frames by on_frame(link, frame) and its end, once, by on_close(link, reason).
 
-    `windows`: a link between contexts, whose ends tell each other what of each flow they have passed on.  From others not
-    more is read than can be passed on.
+    `windows`: a link between contexts, whose ends tell each other what of each flow they have passed on.  From others
+    not more is read than can be passed on.
     """
 
     def __init__(self, loop, rfd, wfd, on_frame, on_close, name='', windows=False):
@@ -81,11 +81,7 @@ class Link(object):
         """Send a frame that came from the link `source`, which gets its room back when this one is out."""
         if self.state == 'closed':
             return
-        if bulk(frame):
-            source._kept = True
-            self._out.put(frame, lambda: source._passed(frame))
-        else:
-            self._out.put(frame)
+        self._out.put(frame, source.keep(frame) if bulk(frame) else None)
         self._writable()
         if self._out.queued > HIGH_WATER and source not in self._waiting and source is not self:
             self._waiting.append(source)
@@ -193,7 +189,7 @@ class Link(object):
 
     def _on_frame(self, frame):
         if frame.handle == WINDOW:
-            self._out.acked(frame.src, frame.dst, SIZE.unpack(frame.payload)[0])
+            self._out.acked((frame.src, frame.dst, frame.reply_to), SIZE.unpack(frame.payload)[0])
             self._writable()
         elif frame.handle != HEARTBEAT:
             size, key = bulk(frame), self._key(frame)
@@ -208,8 +204,13 @@ class Link(object):
             if size and not self._kept:
                 self._passed(frame)
 
+    def keep(self, frame):
+        """Let a frame that is being handled count as not yet passed on until the returned function is called."""
+        self._kept = True
+        return lambda: self._passed(frame)
+
     def _key(self, frame):
-        return (frame.src, frame.dst) if self.windows else None
+        return flow_of(frame) if self.windows else None
 
     def _passed(self, frame):
         """A bulk frame that came from here takes no room any more."""
@@ -225,7 +226,7 @@ class Link(object):
             if not self._held[key]:
                 del self._held[key]
             if self.windows:
-                self.send(Frame(key[1], key[0], WINDOW, 0, SIZE.pack(size)))
+                self.send(Frame(key[1], key[0], WINDOW, key[2], SIZE.pack(size)))
         if not self._held:
             self._fill(False)
 

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-from ..wire.constants import FORWARD_MODULE, HEARTBEAT, LOAD_MODULE, SMALL, WINDOW, WINDOW_SIZE
+from ..wire.constants import FORWARD_MODULE, HEARTBEAT, LOAD_MODULE, PUBLISH, SMALL, WINDOW, WINDOW_SIZE
 from ..wire.errors import ProtocolError
 
 CONTROL = (HEARTBEAT, WINDOW)
@@ -13,11 +13,18 @@ BATCH = 1 << 16
 def bulk(frame):
     """The bytes that a frame takes of its flow's window."""
     size = len(frame.payload)
+    if frame.handle == PUBLISH:
+        return size or 1
     return size if size > SMALL and frame.handle not in (FORWARD_MODULE, LOAD_MODULE) else 0
 
 
+def flow_of(frame):
+    """Publications may have to wait for those who want them; nothing else has to wait for publications."""
+    return frame.src, frame.dst, PUBLISH if frame.handle == PUBLISH else 0
+
+
 class Flow(object):
-    """Frames of one source to one destination: `waiting`, and bytes that the neighbour has not yet passed on."""
+    """Frames of one flow_of: those that wait, and how many bytes the neighbour has not yet passed on."""
 
     def __init__(self, key):
         self.key = key
@@ -38,8 +45,8 @@ class Outbox(object):
         self.queued = 0
 
     def put(self, frame, on_taken=None):
-        """Queue a frame.  on_taken() is called when it is taken or dropped, if it is bulk."""
-        key = frame.src, frame.dst
+        """Queue a frame.  on_taken() is called when it is taken or dropped, if it is bulk; it must not send."""
+        key = flow_of(frame)
         flow = self._flows.get(key)
         if frame.handle in CONTROL:
             self._control.append(frame)
@@ -77,9 +84,9 @@ class Outbox(object):
         elif not flow.waiting and not flow.under_way:
             self._flows.pop(flow.key, None)
 
-    def acked(self, src, dst, size):
+    def acked(self, key, size):
         """The neighbour has passed `size` bytes of a flow on.  Raises ProtocolError where it had not so many."""
-        flow = self._flows.get((src, dst))
+        flow = self._flows.get(key)
         if not flow or not 0 < size <= flow.under_way:
             raise ProtocolError('a window of %d bytes that were not sent' % size)
         flow.under_way -= size

@@ -3,7 +3,7 @@
 The code of runners is not among what each broker is born with (bootstrap.LATE): it comes with the first module.
 """
 
-from ..wire.constants import CALL_SERVICE, CANCEL, FORWARD_LOG, LOAD_MODULE, ROOT, SHUTDOWN
+from ..wire.constants import CALL_SERVICE, CANCEL, FORWARD_LOG, LOAD_MODULE, PUBLISH, ROOT, SHUTDOWN
 from ..wire.frames import Frame
 from ..wire.payloads import frames, is_piece, pack, unpack
 from .children import kill_group
@@ -46,6 +46,9 @@ class Runner(object):
     def _on_frame(self, link, frame):
         if frame.handle == FORWARD_LOG:
             self.broker.send(ROOT, FORWARD_LOG, unpack(frame.payload)[0])
+            return
+        if frame.handle == PUBLISH:
+            self.broker.publish(frame.payload, link)
             return
         if is_piece(frame.payload):
             if self.call:

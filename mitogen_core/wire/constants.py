@@ -1,7 +1,7 @@
 """The vocabulary of the wire: version, handles, limits.  docs/wire-format.md is held against this file by a test."""
 
 # Both ends of a link must have the same version: code travels with the controller, so there is nothing to negotiate.
-VERSION = 1
+VERSION = 2
 
 # The multiplexer's context id; the root of every tree.
 ROOT = 0
@@ -28,6 +28,8 @@ HELLO = 120
 CANCEL = 121
 HEARTBEAT = 122
 WINDOW = 123
+SUBSCRIBE = 124
+PUBLISH = 125
 IS_DEAD = 999
 
 HANDLES = dict((value, name) for name, value in list(globals().items())
