@@ -34,7 +34,7 @@ def closure_of(function: Callable[..., Any]) -> Closure:
     """The closure of a function of a module's top level.  Raises ValueError for others, and where it has no source.
 
     A program's main module travels under its file's name; there `__name__` is not '__main__', and what only a
-    controller has is not to be imported.  Modules that are imported by name at run time, and those that are written in C,
+    controller has is not to be imported.  Modules that are imported by name at run time, and those written in C,
     are not found: a context needs its own.
     """
     name, module = function.__qualname__, sys.modules.get(function.__module__)

@@ -32,7 +32,7 @@ def flat(number: int) -> str:
 
 
 def test_size():
-    assert TEXT.count('\n') <= 280
+    assert TEXT.count('\n') <= 250
 
 
 def test_version():
