@@ -26,7 +26,7 @@ SHIPPED = (
 # Services that a broker gets with the first request for them: name -> files, of which the last one has it.
 LATE = {
     'contexts': ('remote/contexts.py',),
-    'modules': ('remote/importer.py', 'remote/execute.py', 'remote/isolation.py', 'remote/logs.py',
+    'modules': ('remote/live.py', 'remote/importer.py', 'remote/execute.py', 'remote/isolation.py', 'remote/logs.py',
                 'remote/channel.py', 'remote/executor.py', 'remote/runner.py', 'remote/runners.py'),
 }
 

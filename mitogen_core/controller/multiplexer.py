@@ -251,7 +251,7 @@ class Multiplexer:
         elif frame.handle == GET_MODULE:
             self.modules.send(link, frame.src, head)
         elif frame.handle == PUBLISH:
-            self.channels.published(frame.src, head, bulk, lambda: link.keep(frame))
+            self.channels.published(frame.src, head, bulk, link.keep)
         elif frame.handle == FORWARD_LOG:
             self.log.remote(self.contexts.name_of(frame.src), head)
         else:

@@ -4,13 +4,15 @@ import sys
 import types
 
 from ..wire.py23 import PY2, to_native
+from .live import tap
 
 BASIC = 'ansible.module_utils.basic'
 
 
-def never_idle(basic):
-    """run_command (2.16-2.21) asks twice whether its command has ended.  One that ends between the two costs a second:
-    the time-out of a selector that has nothing to wait for.  Such a one returns at once here."""
+def ours(basic):
+    """Give run_command (2.16-2.21) selectors of ours.  It asks twice whether its command has ended; one that ends
+    between the two would cost a second, the time-out of a selector that has nothing to wait for.  And what its command
+    prints is read through taps (live.py): of its stdout, which it registers first, and of its stderr."""
     selectors = getattr(basic, 'selectors', None)
     mine = types.ModuleType('selectors')
     mine.__dict__.update(getattr(selectors, '__dict__', {}))
@@ -19,7 +21,10 @@ def never_idle(basic):
         if isinstance(base, type):
             def select(self, timeout=None, base=base):
                 return base.select(self, timeout) if self.get_map() else []
-            setattr(mine, name, type(name, (base,), {'select': select}))
+
+            def register(self, pipe, events, data=None, base=base):
+                return base.register(self, tap(pipe, 1 + len(self.get_map())), events, data)
+            setattr(mine, name, type(name, (base,), {'select': select, 'register': register}))
             basic.selectors = mine
 
 
@@ -41,10 +46,10 @@ class Finder(object):
     def use(self, files):
         """Make a closure importable, and nothing of any other: what was imported from one before stays only if it is
         in this one, in the very same form.  Tells whether anything had to go."""
-        ours = dict((name, self.locate(name)[0]) for name, module in list(sys.modules.items()) if self.owns(module))
-        stale = [name for name, path in ours.items() if path and files.get(path) != self.files[path]]
+        mine = dict((name, self.locate(name)[0]) for name, module in list(sys.modules.items()) if self.owns(module))
+        stale = [name for name, path in mine.items() if path and files.get(path) != self.files[path]]
         # Another file under a known name: whoever imported the old one must go too.
-        drop(ours if any(ours[name] in files for name in stale) else stale)
+        drop(mine if any(mine[name] in files for name in stale) else stale)
         self.files, self.packages = files, set()
         for path in files:
             while '/' in path:
@@ -83,7 +88,7 @@ class Finder(object):
     def exec_module(self, module):
         exec(self.get_code(module.__name__), module.__dict__)
         if module.__name__ == BASIC:
-            never_idle(module)
+            ours(module)
 
     # Python 2
 

@@ -78,10 +78,10 @@ class Link(object):
             self._writable()
 
     def pass_on(self, frame, source):
-        """Send a frame that came from the link `source`, which gets its room back when this one is out."""
+        """Send a frame on behalf of one from the link `source`, which gets its room back when this one is out."""
         if self.state == 'closed':
             return
-        self._out.put(frame, source.keep(frame) if bulk(frame) else None)
+        self._out.put(frame, source.keep() if bulk(frame) else None)
         self._writable()
         if self._out.queued > HIGH_WATER and source not in self._waiting and source is not self:
             self._waiting.append(source)
@@ -199,14 +199,14 @@ class Link(object):
                     if self.windows:
                         raise ProtocolError('%d bytes of %r, more than its window' % (held, frame))
                     self._fill(True)
-            self._kept = False
+            self._kept, self._current = False, frame
             self.on_frame(self, frame)
             if size and not self._kept:
                 self._passed(frame)
 
-    def keep(self, frame):
-        """Let a frame that is being handled count as not yet passed on until the returned function is called."""
-        self._kept = True
+    def keep(self):
+        """Let the frame that is being handled count as not yet passed on until the returned function is called."""
+        frame, self._kept = self._current, True
         return lambda: self._passed(frame)
 
     def _key(self, frame):

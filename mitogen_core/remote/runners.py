@@ -5,7 +5,7 @@ The code of runners is not among what each broker is born with (bootstrap.LATE):
 
 from ..wire.constants import CALL_SERVICE, CANCEL, FORWARD_LOG, LOAD_MODULE, PUBLISH, ROOT, SHUTDOWN
 from ..wire.frames import Frame
-from ..wire.payloads import frames, is_piece, pack, unpack
+from ..wire.payloads import MORE, frames, is_piece, pack, unpack
 from .children import kill_group
 from .link import Link
 from .loop import close
@@ -48,7 +48,7 @@ class Runner(object):
             self.broker.send(ROOT, FORWARD_LOG, unpack(frame.payload)[0])
             return
         if frame.handle == PUBLISH:
-            self.broker.publish(frame.payload, link)
+            self._on_published(frame)
             return
         if is_piece(frame.payload):
             if self.call:
@@ -65,6 +65,14 @@ class Runner(object):
             else:
                 call.reply(head, output)
         self.pool.idle(self)
+
+    def _on_published(self, frame):
+        """What a function publishes, or what a module's command prints: that is its caller's alone."""
+        head, data = unpack(frame.payload)
+        if u'live' not in head:
+            self.broker.publish(frame.payload, self.link)
+        elif self.call:
+            self.call.pass_on(Frame(0, 0, PUBLISH, 0, pack([u'progress', head], data, MORE)), self.link)
 
     def _on_close(self, link, reason):
         if self.executor:

@@ -19,7 +19,8 @@ class Processes(object):
         self.running = []
 
     def do_exec(self, call, args, bulk):
-        """args: argv, or shell (a line for the account's login shell); tty, cwd.  The bulk is the command's stdin."""
+        """args: argv, or shell (a line for the account's login shell); tty, cwd; live: tell what it prints, as progress
+        {'live': 1 for stdout or 2}.  The bulk is the command's stdin."""
         argv = args.get(u'argv')
         if not argv:
             argv = [login_shell(), '-c', args[u'shell']]
@@ -29,7 +30,8 @@ class Processes(object):
             call.reply({u'rc': code if code >= 0 else 128 - code, u'out': len(out)}, out + err)
 
         command = Command(self.broker.loop, self.broker.reaper, argv, on_exit, bulk, bool(args.get(u'tty')),
-                          args.get(u'cwd'))
+                          args.get(u'cwd'), on_data=args.get(u'live') and (
+                              lambda stream, data: call.progress({u'live': stream}, data)))
         self.running.append(command)
         call.event('start')
         call.on_cancel = command.kill
