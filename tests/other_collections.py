@@ -6,7 +6,8 @@ import re
 import sys
 import zipfile
 
-WANTED = re.compile(r'ansible_collections/(ansible/posix|community/general/(MANIFEST\.json|meta|plugins/(become|doc_fragments)))\b')
+GENERAL = r'community/general/(MANIFEST\.json|meta|plugins/(become|doc_fragments))'
+WANTED = re.compile(rf'ansible_collections/(ansible/posix|{GENERAL})\b')
 
 with zipfile.ZipFile(sys.argv[1]) as wheel:
     wheel.extractall(sys.argv[2], [name for name in wheel.namelist() if WANTED.match(name)])

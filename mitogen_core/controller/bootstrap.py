@@ -19,13 +19,16 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHIPPED = (
     'wire/py23.py', 'wire/errors.py', 'wire/constants.py', 'wire/frames.py', 'wire/payloads.py', 'wire/states.py',
     'wire/router.py', 'wire/hello.py',
-    'remote/loop.py', 'remote/link.py', 'remote/children.py', 'remote/importer.py', 'remote/isolation.py',
-    'remote/execute.py', 'remote/logs.py', 'remote/executor.py', 'remote/runner.py', 'remote/runners.py',
+    'remote/loop.py', 'remote/outbox.py', 'remote/link.py', 'remote/children.py', 'remote/store.py',
     'remote/services.py', 'remote/broker.py', 'remote/entry.py',
 )
 
-# Services that a broker gets with the first request for them: name -> file.
-LATE = {'contexts': 'remote/contexts.py'}
+# Services that a broker gets with the first request for them: name -> files, of which the last one has it.
+LATE = {
+    'contexts': ('remote/contexts.py',),
+    'modules': ('remote/live.py', 'remote/importer.py', 'remote/execute.py', 'remote/isolation.py', 'remote/logs.py',
+                'remote/channel.py', 'remote/executor.py', 'remote/runner.py', 'remote/runners.py'),
+}
 
 # A first stage that never hears from its controller ends by itself after this many seconds, as a last resort: the end
 # of its stdin ends it at once.
@@ -90,20 +93,25 @@ CANDIDATES = ('/usr/bin/python3', 'python3', '/usr/libexec/platform-python', '/u
 NO_PYTHON = 'MITOSIS-NO-PYTHON'
 
 
+def sources(names: tuple[str, ...]) -> dict[str, str]:
+    """Files of this package as they are sent: module name -> minified source."""
+    return {'mitogen_core.' + name[:-3].replace('/', '.'): minify((ROOT / name).read_text(encoding='ascii'))
+            for name in names}
+
+
 def shipped_sources() -> dict[str, str]:
-    """The shipped set as it is sent: module name -> minified source; packages are empty."""
-    found = {'mitogen_core': '', 'mitogen_core.wire': '', 'mitogen_core.remote': ''}
-    for name in SHIPPED:
-        module = 'mitogen_core.' + name[:-3].replace('/', '.')
-        found[module] = minify((ROOT / name).read_text(encoding='ascii'))
-    return found
+    """The shipped set; packages are empty."""
+    return {'mitogen_core': '', 'mitogen_core.wire': '', 'mitogen_core.remote': '', **sources(SHIPPED)}
 
 
 @functools.cache
-def late_code(service: str) -> tuple[str, bytes]:
-    """(digest, file as it travels) of a service in LATE."""
-    source = minify((ROOT / LATE[service]).read_text(encoding='ascii')).encode('ascii')
-    return hashlib.blake2b(source, digest_size=16).hexdigest(), deflate(source)
+def late_code() -> dict[str, tuple[str, bytes]]:
+    """What LATE names: service -> (digest, its modules' names and sources, joined by NUL, as they travel)."""
+    found = {}
+    for service, names in LATE.items():
+        text = '\0'.join(word for pair in sources(names).items() for word in pair).encode('ascii')
+        found[service] = hashlib.blake2b(text, digest_size=16).hexdigest(), deflate(text)
+    return found
 
 
 def deflate(data: bytes) -> bytes:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..remote.importer import Store
+from ..remote.store import Store
 from ..wire.constants import CALL_SERVICE, FORWARD_MODULE, LOAD_MODULE
 from ..wire.payloads import frames
-from .bootstrap import LATE, deflate, late_code
+from .bootstrap import deflate, late_code
 
 
 class Modules:
@@ -16,8 +16,8 @@ class Modules:
         self.store = Store()
         self.payloads: dict[str, str] = {}
         self.held: dict[int, set[str]] = {}
-        for service in LATE:
-            self.store.add(*late_code(service))
+        for digest, blob in late_code().values():
+            self.store.add(digest, blob)
 
     def add(self, digest: str, blob: bytes) -> None:
         self.store.add(digest, blob)
@@ -47,16 +47,16 @@ class Modules:
             return
         login = self.mux.router.link_of(context)
         if login is not None:
-            self._forward(login, {closure, *self.store.files(closure).values()})
+            self._forward(login, {late_code()['modules'][0], closure, *self.store.files(closure).values()})
         args['closure'] = closure
+        call.hand_over()
         for frame in frames(context, call.client, CALL_SERVICE, call.reply_to, ['modules', 'run', args], bulk):
             self.mux.forward(frame)
 
-    def late_service(self, service: str, login: int) -> str:
-        """How contexts behind `login` are asked for a service that they may not have yet; its code goes ahead."""
-        digest = late_code(service)[0]
-        self._forward(login, {digest})
-        return f'{service}@{digest}'
+    def forward_service(self, service: str, login: int) -> None:
+        """Send the code of a service that contexts behind `login` may not have yet ahead of the first request."""
+        if service in late_code():
+            self._forward(login, {late_code()[service][0]})
 
     def _forward(self, login: int, digests: set[str]) -> None:
         """Send the first context behind a login the files that it lacks."""

@@ -31,6 +31,7 @@ from ..wire.constants import (
     GET_MODULE,
     HELLO,
     IS_DEAD,
+    PUBLISH,
     ROOT,
 )
 from ..wire.errors import ProtocolError
@@ -40,6 +41,8 @@ from ..wire.payloads import MORE, Assembler, frames, is_last, is_piece, pack, un
 from ..wire.py23 import to_text
 from ..wire.router import DELIVER, REFUSE, UP, Router
 from . import bootstrap
+from .calls import ClientCall, OwnCall
+from .channels import Channels
 from .contexts import Contexts
 from .log import Log
 from .modules import Modules
@@ -48,52 +51,18 @@ from .modules import Modules
 MAX_NEWS = 4 << 20
 
 
-class ClientCall:
-    """A request of a client to a service of the multiplexer; answered once."""
-
-    def __init__(self, mux: Multiplexer, client: int, reply_to: int) -> None:
-        self.mux, self.client, self.reply_to = mux, client, reply_to
-        self.done = False
-
-    @property
-    def waiting(self) -> bool:
-        """Does anyone wait for the answer?"""
-        return not self.done and self.client in self.mux.clients
-
-    def _send(self, head: list[Any], bulk: bytes = b'', flags: int = 0) -> None:
-        if self.waiting:
-            self.mux.clients[self.client].send(*frames(self.client, ROOT, self.reply_to, 0, head, bulk, flags))
-
-    def progress(self, head: Any, bulk: bytes = b'') -> None:
-        self._send(['progress', head], bulk, MORE)
-
-    def reply(self, value: Any = None, bulk: bytes = b'') -> None:
-        self._send(['ok', value], bulk)
-        self.done = True
-
-    def fail(self, kind: str, text: str, **more: Any) -> None:
-        self._send(['error', dict(more, kind=kind, text=text)])
-        self.done = True
-
-
-class OwnCall:
-    """A request of the multiplexer to a service of a context."""
-
-    def __init__(self, on_done: Callable[[str, Any, bytes], None],
-                 on_progress: Callable[[Any, bytes], None] | None) -> None:
-        self.on_done, self.on_progress = on_done, on_progress
-
-
 class Multiplexer:
     def __init__(self, listener: socket.socket, log: Log) -> None:
         self.loop = Loop()
         self.log = log
         self.reaper = Reaper(self.loop)
         self.router = Router(ROOT)
-        self.boot = {'code': bootstrap.boot_code(), 'parent': ROOT, 'alive': ALIVE}
+        self.boot = {'code': bootstrap.boot_code(), 'parent': ROOT, 'alive': ALIVE,
+                     'late': {service: digest for service, (digest, _) in bootstrap.late_code().items()}}
         self.clients: dict[int, Link] = {}
         self.children: dict[int, Any] = {}
         self.pending: dict[tuple[int, int], int] = {}
+        self.calls: dict[tuple[int, int], ClientCall] = {}
         self.own: dict[int, tuple[int, OwnCall]] = {}
         self.assemblers: dict[int, Assembler] = {}
         self._client_ids = itertools.count(FIRST_CLIENT)
@@ -101,7 +70,9 @@ class Multiplexer:
         self._handles = itertools.count(FIRST_DYNAMIC)
         self.contexts = Contexts(self)
         self.modules = Modules(self)
-        self.services: dict[str, Any] = {'contexts': self.contexts, 'modules': self.modules, 'status': self}
+        self.channels = Channels(self)
+        self.services: dict[str, Any] = {'contexts': self.contexts, 'modules': self.modules, 'channels': self.channels,
+                                         'status': self}
         self.listener = listener
         listener.setblocking(False)
         self.loop.watch(listener.fileno(), self._accept)
@@ -156,9 +127,10 @@ class Multiplexer:
         if frame.reply_to:
             self.pending[frame.src, frame.reply_to] = frame.dst
         link = self.children[target].link
-        link.send(frame)
-        if client is not None:
-            link.hold(client)
+        if client is None:
+            link.send(frame)
+        else:
+            link.pass_on(frame, client)
 
     def dead(self, client: int, handle: int, reason: str) -> None:
         """Tell a client that no answer will come."""
@@ -173,11 +145,18 @@ class Multiplexer:
             target = self.router.link_of(context)
             if target is not None:
                 self.children[target].link.send(Frame(context, client, CANCEL, 0, pack(key[1])))
+        for call in [call for call in self.calls.values() if call.client == client]:
+            call.cancel()
         self.contexts.client_gone(client)
 
     def _serve(self, link: Link, frame: Frame, head: Any, bulk: bytes) -> None:
         if frame.handle == FORWARD_MODULE:
             self.modules.add(head['digest'], bulk)
+            return
+        if frame.handle == CANCEL:
+            waiting = self.calls.get((link.name, head))
+            if waiting:
+                waiting.cancel()
             return
         call = ClientCall(self, link.name, frame.reply_to)
         if frame.handle == ALLOCATE_ID:
@@ -201,6 +180,7 @@ class Multiplexer:
         """What is there: for people and tests."""
         call.reply({'pid': os.getpid(), 'clients': len(self.clients), 'pending': len(self.pending),
                     'contexts': self.contexts.describe(), 'modules': self.modules.describe(),
+                    'channels': self.channels.describe(),
                     'links': {name: {'sent': child.link.sent, 'received': child.link.received}
                               for name, child in self.children.items() if child.link}})
 
@@ -218,11 +198,10 @@ class Multiplexer:
         if target is None:
             on_done('dead', f'context {context} is gone', b'')
             return
-        if service in bootstrap.LATE:
-            service = self.modules.late_service(service, target)
-            if target not in self.children:  # it ended while it was being sent the code
-                on_done('dead', f'context {context} is gone', b'')
-                return
+        self.modules.forward_service(service, target)
+        if target not in self.children:  # it ended while it was being sent the code
+            on_done('dead', f'context {context} is gone', b'')
+            return
         handle = next(self._handles)
         self.own[handle] = (context, OwnCall(on_done, on_progress))
         self.children[target].link.send(
@@ -244,9 +223,7 @@ class Multiplexer:
         elif decision == UP and self._answers(frame):
             if is_last(frame.payload):
                 del self.pending[frame.dst, frame.handle]
-            client = self.clients[frame.dst]
-            client.send(frame)
-            client.hold(link)
+            self.clients[frame.dst].pass_on(frame, link)
         else:
             if decision != REFUSE and frame.dst >= FIRST_CLIENT:
                 return  # an answer that came after its asker had gone
@@ -262,17 +239,19 @@ class Multiplexer:
         message = self.assemblers[link.name].feed(frame)
         if message is None:
             return
-        head, _ = message
+        head, bulk = message
         if frame.handle == ADD_ROUTE:
             if not self.contexts.expects(head['id'], link.name):
                 raise ProtocolError(f'a route for context {head["id"]!r:.20}, which was not asked for here')
-            self.router.add(head['id'], link.name)
+            self.add_route(head['id'], link.name)
         elif frame.handle == DEL_ROUTE:
             if self.router.link_of(head['id']) == link.name != head['id']:
                 self.router.remove(head['id'], link.name)
                 self.context_gone(head['id'], to_text(head.get('reason', '')))
         elif frame.handle == GET_MODULE:
             self.modules.send(link, frame.src, head)
+        elif frame.handle == PUBLISH:
+            self.channels.published(frame.src, head, bulk, link.keep)
         elif frame.handle == FORWARD_LOG:
             self.log.remote(self.contexts.name_of(frame.src), head)
         else:
@@ -299,6 +278,7 @@ class Multiplexer:
 
     def add_route(self, context: int, link_name: int) -> None:
         self.router.add(context, link_name)
+        self.channels.joined(context)
 
     def on_close(self, link: Link, reason: str) -> None:
         """A child context's link is closed."""
@@ -312,6 +292,7 @@ class Multiplexer:
         names = {context: self.contexts.name_of(context) for context in gone}
         for context in gone:
             self.contexts.forget(context)  # at once: nobody is to be given it any more
+            self.channels.gone(context)
 
         def tell(reason: str) -> None:
             for context, name in names.items():
@@ -336,6 +317,7 @@ class Multiplexer:
         """No answer will come from this context any more."""
         name = self.contexts.name_of(context)
         self.contexts.forget(context)
+        self.channels.gone(context)
         self._mourn(context, f'{name}: {reason}')
 
     def _mourn(self, context: int, text: str) -> None:

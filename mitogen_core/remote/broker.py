@@ -22,8 +22,10 @@ from ..wire.constants import (
     HELLO,
     IS_DEAD,
     LOAD_MODULE,
+    PUBLISH,
     ROOT,
     SHUTDOWN,
+    SUBSCRIBE,
 )
 from ..wire.errors import ProtocolError
 from ..wire.frames import Frame
@@ -32,10 +34,9 @@ from ..wire.payloads import MORE, Assembler, frames, is_piece, pack, unpack
 from ..wire.py23 import fs_text, to_native, to_text
 from ..wire.router import DEAD, DELIVER, DOWN, PARENT, REFUSE, UP, Router
 from .children import Reaper, wait_for
-from .importer import Store
 from .link import SILENT, Link
-from .runners import Runners
 from .services import SERVICES
+from .store import Store
 
 
 class Call(object):
@@ -57,6 +58,11 @@ class Call(object):
     def progress(self, head, bulk=b''):
         """Send something that is not yet the answer."""
         self._send([u'progress', head], bulk, MORE)
+
+    def pass_on(self, piece, source):
+        """Send a piece of the answer's bulk, a frame that came from the link `source`."""
+        if self.reply_to and self.state == 'running':
+            self.broker.parent.pass_on(Frame(self.src, self.broker.id, self.reply_to, 0, piece.payload), source)
 
     def reply(self, value=None, bulk=b''):
         """Send the answer."""
@@ -92,10 +98,10 @@ class Broker(object):
         self.calls = {}
         self.children = {}
         self.wanted = {}
+        self.slots = set()
         self.ending = False
-        self.runners = Runners(self)
         self.services = dict((name, service(self)) for name, service in SERVICES.items())
-        self.parent = Link(loop, link_fds[0], link_fds[1], self.on_frame, self.on_close, PARENT)
+        self.parent = Link(loop, link_fds[0], link_fds[1], self.on_frame, self.on_close, PARENT, True)
 
     @property
     def id(self):
@@ -113,6 +119,12 @@ class Broker(object):
         """A record for the controller's log; `level` as in the logging module."""
         self.send(ROOT, FORWARD_LOG, {u'level': level, u'name': u'mitogen.broker', u'text': to_text(text)})
 
+    def publish(self, payload, source):
+        """Send on what came from the link `source`, if there is a subscriber, or it is to be kept."""
+        head = unpack(payload)[0]
+        if head[u'keep'] or head[u'slot'] in self.slots:
+            self.parent.pass_on(Frame(ROOT, self.id, PUBLISH, 0, payload), source)
+
     def on_frame(self, link, frame):
         if link.state == 'booting':
             return self._on_hello(link, frame)
@@ -123,14 +135,14 @@ class Broker(object):
         elif decision == UP:
             if frame.handle in (ADD_ROUTE, DEL_ROUTE) and frame.dst == ROOT:
                 # News of a descendant's children: this context passes their frames on too.
-                change = self.router.add if frame.handle == ADD_ROUTE else self.router.remove
-                change(unpack(frame.payload)[0][u'id'], link.name)
-            self.parent.send(frame)
-            self.parent.hold(link)
+                context_id = unpack(frame.payload)[0][u'id']
+                if frame.handle == DEL_ROUTE:
+                    self.router.remove(context_id, link.name)
+                    return self.parent.send_after(context_id, frame)
+                self.router.add(context_id, link.name)
+            self.parent.pass_on(frame, link)
         elif decision == DOWN:
-            target = self.children[where].link
-            target.send(frame)
-            target.hold(link)
+            self.children[where].link.pass_on(frame, link)
         elif decision == DEAD:
             if frame.reply_to and frame.reply_to != IS_DEAD and not is_piece(frame.payload):
                 link.send(Frame(frame.src, self.id, frame.reply_to, IS_DEAD, pack(to_text(where))))
@@ -163,7 +175,8 @@ class Broker(object):
         else:
             child = self.children.pop(link.name, None)
             for gone in self.router.remove_link(link.name):
-                self.send(ROOT, DEL_ROUTE, {u'id': gone, u'reason': to_text(reason)})
+                self.parent.send_after(gone, Frame(ROOT, self.id, DEL_ROUTE, 0,
+                                                   pack({u'id': gone, u'reason': to_text(reason)})))
             if child:
                 child.on_end(reason)
 
@@ -183,12 +196,13 @@ class Broker(object):
         elif frame.handle == CALL_SERVICE:
             self._on_service(frame, head, bulk)
         elif frame.handle == CALL_FUNCTION:
-            call = Call(self, frame)
-            self._guard(call, self.run, call, CALL_FUNCTION, head, bulk)
+            self._with('modules', Call(self, frame), self._run, head, bulk)
         elif frame.handle == CANCEL:
             call = self.calls.get((frame.src, head))
             if call and call.state in ('waiting', 'running'):
                 call.cancel()
+        elif frame.handle == SUBSCRIBE:
+            (self.slots.add if head[u'wanted'] else self.slots.discard)(head[u'slot'])
         elif frame.handle == SHUTDOWN:
             self.shutdown()
         else:
@@ -204,36 +218,37 @@ class Broker(object):
 
     def _on_service(self, frame, head, bulk):
         call = Call(self, frame)
-
-        def serve(digest=None):
-            if call.state == 'waiting':
-                self._guard(call, self._serve, call, name, digest, head, bulk)
-        try:
-            name, _, digest = head[0].partition(u'@')
-        except (IndexError, TypeError, AttributeError):
-            name = digest = None
-        if digest and name not in self.services:
-            self.get_code([digest], serve)
-        else:
-            serve()
-
-    def _serve(self, call, name, digest, head, bulk):
-        if digest:
-            self.services[name] = self._load('mitogen_core.remote.' + to_native(name), digest)
-        handler = None
         if len(head) == 3:
-            handler = getattr(self.services.get(name), 'do_%s' % (head[1],), None)
+            self._with(head[0], call, self._serve, head, bulk)
+        else:
+            self._serve(call, None, head, bulk)
+
+    def _with(self, name, call, action, *args):
+        """action(call, service, *args), as soon as the service is here; it is None where there is no such."""
+        def act(digest=None):
+            if digest and name not in self.services:
+                self.services[name] = self._load(name, digest)
+            if call.state == 'waiting':
+                self._guard(call, action, call, self.services.get(name), *args)
+        digest = self.boot[u'late'].get(name)
+        if digest and name not in self.services:
+            self.get_code([digest], act)
+        else:
+            act()
+
+    def _serve(self, call, service, head, bulk):
+        handler = getattr(service, 'do_%s' % (head[1],), None) if service else None
         if handler:
             handler(call, head[2], bulk)
         else:
             call.fail('service', 'no such service: %.200r' % (head,))
 
-    def _load(self, module, digest):
-        """A service that this process was not born with."""
-        if module not in sys.modules:
-            self.boot[u'texts'][module] = self.store.source(digest).decode('ascii')
-            __import__(module)
-        return sys.modules[module].SERVICE(self)
+    def _load(self, name, digest):
+        """A service that this process was not born with: texts of modules, of which the last one has it."""
+        texts = self.store.source(digest).decode('ascii').split('\0')
+        self.boot[u'texts'].update(zip([to_native(module) for module in texts[::2]], texts[1::2]))
+        __import__(to_native(texts[-2]))
+        return sys.modules[to_native(texts[-2])].SERVICE(self)
 
     def _guard(self, call, action, *args):
         """action(*args); what it raises is the call's failure."""
@@ -269,19 +284,8 @@ class Broker(object):
     def parent_id(self):
         return self.boot[u'parent']
 
-    def run(self, call, handle, head, bulk):
-        """Have a runner execute the call once all of its code is here."""
-        missing = self.store.missing(head[u'closure'])
-        if missing:
-            count = [len(missing)]
-
-            def arrived(digest):
-                count[0] -= 1
-                if not count[0] and call.state == 'waiting':
-                    self.run(call, handle, head, bulk)
-            self.get_code(missing, arrived)
-            return
-        self.runners.submit(call, handle, head, bulk)
+    def _run(self, call, modules, head, bulk):
+        modules.run(call, CALL_FUNCTION, head, bulk)
 
     # life
 
@@ -307,10 +311,12 @@ class Broker(object):
         for call in list(self.calls.values()):
             if call.state != 'cancelled':
                 call.cancel()
-        pids = [child.pid for child in list(self.children.values()) + self.runners.all if child.pid]
+        modules = self.services.get('modules')
+        pids = [child.pid for child in list(self.children.values()) + (modules.runners if modules else []) if child.pid]
         for child in list(self.children.values()):
             child.end()
-        self.runners.shutdown()
+        if modules:
+            modules.shutdown()
         # Who ended this context may be about to change or remove its account.
         wait_for(pids, 2)
         os._exit(0)

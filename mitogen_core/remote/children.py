@@ -147,11 +147,12 @@ def spawn(argv, stdin, stdout, stderr, environ=None, cwd=None, tty=False, keep=(
 class Command(object):
     """A command that runs to its end: stdin given at once, output collected.
 
-    on_exit(exit code, stdout, stderr) is called when it has ended and all it wrote has been read.
+    on_exit(exit code, stdout, stderr) is called when it has ended and all it wrote has been read; before that, for each
+    piece, on_data(1 for stdout or 2, bytes).
     """
 
-    def __init__(self, loop, reaper, argv, on_exit, stdin=b'', tty=False, cwd=None, environ=None):
-        self.loop, self.on_exit = loop, on_exit
+    def __init__(self, loop, reaper, argv, on_exit, stdin=b'', tty=False, cwd=None, environ=None, on_data=None):
+        self.loop, self.on_exit, self.on_data = loop, on_exit, on_data
         self._chunks = {}
         self._stdin = memoryview(stdin)
         # A terminal whose last user closes it hangs up, and some close it before they end: it is held until then.
@@ -172,11 +173,11 @@ class Command(object):
             spare = set(fds) - self._held
         finally:
             close(*spare)
+        self._readers = list(readers)
         for fd in readers:
             set_nonblocking(fd)
             self._chunks[fd] = []
             loop.watch(fd, lambda fd=fd: self._readable(fd))
-        self._readers = list(readers)
         self._open = set(readers)
         if self._in is not None:
             set_nonblocking(self._in)
@@ -203,6 +204,8 @@ class Command(object):
         data = read(fd, READ_SIZE)
         if data:
             self._chunks[fd].append(data)
+            if self.on_data:
+                self.on_data(1 + self._readers.index(fd), data)
         elif data is not None:
             self._shut(fd)
         return data

@@ -122,11 +122,12 @@ class Child(object):
         self.loop.watch(self.rfd)
         rfd, wfd, self.rfd, self.wfd = self.rfd, self.wfd, None, None
         broker = self.broker
-        self.link = Link(self.loop, rfd, wfd, broker.on_frame, broker.on_close, self.id)
+        self.link = Link(self.loop, rfd, wfd, broker.on_frame, broker.on_close, self.id, True)
         boot = broker.boot[u'code']
-        self.link._put(('%08d' % len(boot)).encode('ascii') + boot)
+        self.link.send_raw(('%08d' % len(boot)).encode('ascii') + boot)
         self.link.send(Frame(self.id, broker.id, HELLO, 0,
-                             pack(hello(broker.id, os.getpid(), child=self.id, alive=list(self.alive)))))
+                             pack(hello(broker.id, os.getpid(), child=self.id, alive=list(self.alive),
+                                        late=broker.boot[u'late']))))
         self.link.feed(rest)
 
     def on_hello(self, head):

@@ -5,12 +5,12 @@ import os
 import signal
 import sys
 
-from ..wire.constants import CALL_FUNCTION, CALL_SERVICE, FORWARD_LOG, LOAD_MODULE, READ_SIZE
+from ..wire.constants import CALL_FUNCTION, CALL_SERVICE, FORWARD_LOG, LOAD_MODULE, PUBLISH, READ_SIZE
 from ..wire.errors import ProtocolError
 from ..wire.frames import FrameDecoder
 from ..wire.payloads import Assembler, frames
 from ..wire.py23 import to_text
-from . import execute
+from . import execute, live
 
 STDLIB = os.path.dirname(os.__file__) + '/'
 
@@ -109,9 +109,13 @@ def serve(finder, handle, call, bulk, done, me, snapshot):
                 head[u'value'] = execute.call_function(call)
             except Exception:
                 head[u'error'] = execute.describe_error()
+        from .channel import open_way
         from .logs import install_handler
+        open_way(lambda *message: send(done, *message))
         install_handler(lambda record: send(done, FORWARD_LOG, record))
     else:
+        live.begin(call.get(u'live') and (lambda stream, data: send(done, PUBLISH, {u'live': stream}, data)))
+
         def action():
             execute.run_module(finder, call, bulk)
     code = head[u'rc'] = execute.concluded(action)[0]

@@ -1,56 +1,18 @@
-"""Import from forwarded code: a closure maps file paths to digests, the store holds what each digest stands for."""
+"""Import from forwarded code: a closure maps file paths to digests, and store.py knows what these stand for."""
 
 import sys
 import types
-import zlib
 
 from ..wire.py23 import PY2, to_native
+from .live import tap
 
 BASIC = 'ansible.module_utils.basic'
 
 
-class Store(object):
-    """Files by digest, deflated as in a zip file, and the code objects that were compiled from them."""
-
-    def __init__(self):
-        self.blobs = {}
-        self.codes = {}
-        self.closures = {}
-
-    def add(self, digest, blob):
-        self.blobs[digest] = blob
-
-    def files(self, closure):
-        """The files of a closure, {path: digest}.  A closure is itself a stored file: lines of digest, space, path."""
-        if closure not in self.closures:
-            lines = self.source(closure).decode('utf-8').splitlines()
-            self.closures[closure] = dict(reversed(line.split(' ', 1)) for line in lines)
-        return self.closures[closure]
-
-    def missing(self, closure):
-        """Digests of what is not here and the closure needs."""
-        if closure not in self.blobs:
-            return [closure]
-        return sorted(set(self.files(closure).values()) - set(self.blobs))
-
-    def source(self, digest):
-        return zlib.decompress(self.blobs[digest], -15)
-
-    def code(self, digest, path):
-        """The code object of a file; `path` is what its tracebacks name."""
-        if digest not in self.codes:
-            source = self.source(digest)
-            if not PY2:
-                # As the import system does it: the coding line, a byte order mark, any newline.
-                import importlib.util
-                source = importlib.util.decode_source(source)
-            self.codes[digest] = compile(source, to_native(path), 'exec', 0, 1)
-        return self.codes[digest]
-
-
-def never_idle(basic):
-    """run_command (2.16-2.21) asks twice whether its command has ended.  One that ends between the two costs a second:
-    the time-out of a selector that has nothing to wait for.  Such a one returns at once here."""
+def ours(basic):
+    """Give run_command (2.16-2.21) selectors of ours.  It asks twice whether its command has ended; one that ends
+    between the two would cost a second, the time-out of a selector that has nothing to wait for.  And what its command
+    prints is read through taps (live.py): of its stdout, which it registers first, and of its stderr."""
     selectors = getattr(basic, 'selectors', None)
     mine = types.ModuleType('selectors')
     mine.__dict__.update(getattr(selectors, '__dict__', {}))
@@ -59,7 +21,10 @@ def never_idle(basic):
         if isinstance(base, type):
             def select(self, timeout=None, base=base):
                 return base.select(self, timeout) if self.get_map() else []
-            setattr(mine, name, type(name, (base,), {'select': select}))
+
+            def register(self, pipe, events, data=None, base=base):
+                return base.register(self, tap(pipe, 1 + len(self.get_map())), events, data)
+            setattr(mine, name, type(name, (base,), {'select': select, 'register': register}))
             basic.selectors = mine
 
 
@@ -81,10 +46,10 @@ class Finder(object):
     def use(self, files):
         """Make a closure importable, and nothing of any other: what was imported from one before stays only if it is
         in this one, in the very same form.  Tells whether anything had to go."""
-        ours = dict((name, self.locate(name)[0]) for name, module in list(sys.modules.items()) if self.owns(module))
-        stale = [name for name, path in ours.items() if path and files.get(path) != self.files[path]]
+        mine = dict((name, self.locate(name)[0]) for name, module in list(sys.modules.items()) if self.owns(module))
+        stale = [name for name, path in mine.items() if path and files.get(path) != self.files[path]]
         # Another file under a known name: whoever imported the old one must go too.
-        drop(ours if any(ours[name] in files for name in stale) else stale)
+        drop(mine if any(mine[name] in files for name in stale) else stale)
         self.files, self.packages = files, set()
         for path in files:
             while '/' in path:
@@ -123,7 +88,7 @@ class Finder(object):
     def exec_module(self, module):
         exec(self.get_code(module.__name__), module.__dict__)
         if module.__name__ == BASIC:
-            never_idle(module)
+            ours(module)
 
     # Python 2
 

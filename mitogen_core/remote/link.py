@@ -2,32 +2,42 @@
 
 import errno
 import os
-from collections import deque
 
-from ..wire.constants import HEARTBEAT, HIGH_WATER, READ_SIZE
+from ..wire.constants import HEARTBEAT, HIGH_WATER, READ_SIZE, WINDOW, WINDOW_SIZE
 from ..wire.errors import ProtocolError
 from ..wire.frames import Frame, FrameDecoder
+from ..wire.payloads import SIZE
 from ..wire.states import LINK, step
 from .loop import close, read, set_cloexec, set_nonblocking
+from .outbox import Outbox, bulk, flow_of
 
 # Why a link is given up.
 SILENT = 'no word for %d s; the host, or the way to it, may be down (see mitosis_alive_timeout)'
 
 
 class Link(object):
-    """Non-blocking; reports frames by on_frame(link, frame) and its end, once, by on_close(link, reason)."""
+    """Non-blocking; reports frames by on_frame(link, frame) and its end, once, by on_close(link, reason).
 
-    def __init__(self, loop, rfd, wfd, on_frame, on_close, name=''):
+    `windows`: a link between contexts, whose ends tell each other what of each flow they have passed on.  From others
+    not more is read than can be passed on.
+    """
+
+    def __init__(self, loop, rfd, wfd, on_frame, on_close, name='', windows=False):
         self.loop = loop
         self.rfd, self.wfd = rfd, wfd
         self.on_frame, self.on_close = on_frame, on_close
         self.name = name
+        self.windows = windows
         self.state = 'booting'
-        self.queued = 0
         self.sent = self.received = 0
         self._heard_at = loop.clock()
-        self._out = deque()
+        self._now = []
+        self._out = Outbox(windows)
         self._decoder = FrameDecoder()
+        # Flow (with windows), or None -> bytes of its bulk that came from this link and are not yet passed on.
+        self._held = {}
+        self._room = {}
+        self._kept = self._full = False
         self._waiting = []
         self._paused = 0
         for fd in (rfd, wfd):
@@ -37,7 +47,7 @@ class Link(object):
 
     def _watch(self):
         on_read = None if self._paused else self._readable
-        on_write = self._writable if self._out else None
+        on_write = self._writable if self._now else None
         if self.rfd == self.wfd:
             self.loop.watch(self.rfd, on_read, on_write)
         else:
@@ -48,52 +58,63 @@ class Link(object):
         """Note an event of the table LINK."""
         self.state = step(LINK, self.state, event)
 
+    # sending
+
     def send(self, *frames):
         """Queue frames, and write what can be written at once."""
+        if self.state != 'closed':
+            for frame in frames:
+                self._out.put(frame)
+            self._writable()
+
+    def send_raw(self, data):
+        """Send what is no frame, before all frames."""
+        self._now.append(data)
+
+    def send_after(self, context, frame):
+        """Send a frame behind all that comes from `context`."""
+        if self.state != 'closed':
+            self._out.put_after(context, frame)
+            self._writable()
+
+    def pass_on(self, frame, source):
+        """Send a frame on behalf of one from the link `source`, which gets its room back when this one is out."""
         if self.state == 'closed':
             return
-        for frame in frames:
-            self._put(frame.header())
-            self._put(frame.payload)
+        self._out.put(frame, source.keep() if bulk(frame) else None)
         self._writable()
-
-    def _put(self, data):
-        if len(data):
-            # Small pieces are joined: one write(2) for many frames.
-            if self._out and len(self._out[-1]) + len(data) < 16384 and self._out[-1].__class__ is bytes:
-                self._out[-1] += bytes(data)
-            else:
-                self._out.append(data)
-            self.queued += len(data)
+        if self._out.queued > HIGH_WATER and source not in self._waiting and source is not self:
+            self._waiting.append(source)
+            source.pause()
 
     def _writable(self):
         if self.state == 'closed':
             return
         try:
-            while self._out:
-                data = self._out[0]
+            while self._now or self._take():
+                data = self._now[0]
                 count = os.write(self.wfd, data)
-                self.queued -= count
                 self.sent += count
                 if count < len(data):
-                    self._out[0] = memoryview(data)[count:]
+                    self._now[0] = memoryview(data)[count:]
                 else:
-                    self._out.popleft()
+                    del self._now[0]
         except OSError as e:
             if e.errno not in (errno.EAGAIN, errno.EINTR):
                 self.close('write: %s' % os.strerror(e.errno))
                 return
-        if self._waiting and self.queued < HIGH_WATER:
+        if self._waiting and self._out.queued < HIGH_WATER:
             waiting, self._waiting = self._waiting, []
             for other in waiting:
                 other.resume()
-        self._watch()
+        if self.state != 'closed':
+            self._watch()
 
-    def hold(self, other):
-        """Let `other` not read until this link has room again."""
-        if self.queued > HIGH_WATER and other not in self._waiting and other is not self:
-            self._waiting.append(other)
-            other.pause()
+    def _take(self):
+        self._now = self._out.take()
+        return self._now
+
+    # receiving
 
     def pause(self):
         self._paused += 1
@@ -136,7 +157,7 @@ class Link(object):
             self._silent = not self._silent
             self._on_silence(self, silence if self._silent else 0, False)
         self._quiet = 0 if self.sent != self._sent_before else self._quiet + 1
-        if self._quiet > 1 and not self._out:
+        if self._quiet > 1 and not self._now:
             self._quiet = 0
             self.send(Frame(0, 0, HEARTBEAT))
         if self.state != 'closed':
@@ -159,13 +180,61 @@ class Link(object):
             for frame in self._decoder.feed(data):
                 if self.state == 'closed':
                     return
-                if frame.handle != HEARTBEAT:
-                    self.on_frame(self, frame)
+                self._on_frame(frame)
         except ProtocolError as e:
             self.close('protocol error: %s' % e)
         except Exception as e:
             # What a peer sends may surprise us; it must not end more than its own link.
             self.close('unusable message: %s: %.200r' % (type(e).__name__, e))
+
+    def _on_frame(self, frame):
+        if frame.handle == WINDOW:
+            self._out.acked((frame.src, frame.dst, frame.reply_to), SIZE.unpack(frame.payload)[0])
+            self._writable()
+        elif frame.handle != HEARTBEAT:
+            size, key = bulk(frame), self._key(frame)
+            if size:
+                held = self._held[key] = self._held.get(key, 0) + size
+                if held > max(size, WINDOW_SIZE):
+                    if self.windows:
+                        raise ProtocolError('%d bytes of %r, more than its window' % (held, frame))
+                    self._fill(True)
+            self._kept, self._current = False, frame
+            self.on_frame(self, frame)
+            if size and not self._kept:
+                self._passed(frame)
+
+    def keep(self):
+        """Let the frame that is being handled count as not yet passed on until the returned function is called."""
+        frame, self._kept = self._current, True
+        return lambda: self._passed(frame)
+
+    def _key(self, frame):
+        return flow_of(frame) if self.windows else None
+
+    def _passed(self, frame):
+        """A bulk frame that came from here takes no room any more."""
+        if not self._room:
+            self.loop.soon(self._make_room)
+        key = self._key(frame)
+        self._room[key] = self._room.get(key, 0) + bulk(frame)
+
+    def _make_room(self):
+        room, self._room = self._room, {}
+        for key, size in room.items():
+            self._held[key] -= size
+            if not self._held[key]:
+                del self._held[key]
+            if self.windows:
+                self.send(Frame(key[1], key[0], WINDOW, key[2], SIZE.pack(size)))
+        if not self._held:
+            self._fill(False)
+
+    def _fill(self, full):
+        """Without windows: read no more, or read again."""
+        if full != self._full:
+            self._full = full
+            (self.pause if full else self.resume)()
 
     def close(self, reason):
         """End the link.  What was queued and can't be written at once is dropped."""
@@ -175,8 +244,8 @@ class Link(object):
         self.loop.watch(self.rfd)
         self.loop.watch(self.wfd)
         close(*set((self.rfd, self.wfd)))
+        self._now = []
         self._out.clear()
-        self.queued = 0
         for other in self._waiting:
             other.resume()
         self._waiting = []

@@ -17,12 +17,13 @@ import shutil
 import socket
 import sys
 
-from ..wire.constants import CALL_FUNCTION, CALL_SERVICE, CANCEL, FORWARD_LOG, LOAD_MODULE, READ_SIZE, SHUTDOWN
+from ..wire.constants import CALL_FUNCTION, CALL_SERVICE, CANCEL, FORWARD_LOG, LOAD_MODULE, PUBLISH, READ_SIZE, SHUTDOWN
 from . import execute
 from .children import exit_code, kill_group
 from .executor import Inbox, executor_main, send
-from .importer import BASIC, Finder, Store
+from .importer import BASIC, Finder
 from .loop import close, pipe, read, set_nonblocking
+from .store import Store
 
 # An executor that has not tidied up within this time is replaced.
 STAY_SECONDS = 2
@@ -224,9 +225,9 @@ class Supervisor(object):
             executor.said += executor.inbox.feed(data or b'')
         while executor.said:
             handle, head, bulk = executor.said.pop(0)
-            if handle != FORWARD_LOG:
+            if handle not in (FORWARD_LOG, PUBLISH):
                 return head, False
-            send(self.control, handle, head)
+            send(self.control, handle, head, bulk)
         return None, data == b''
 
     def _warm_up(self, call):

@@ -1,8 +1,11 @@
-"""The broker's side of its runners: a pool that grows on demand and that no call waits for while it may grow."""
+"""The broker's side of its runners: a pool that grows on demand and that no call waits for while it may grow.
 
-from ..wire.constants import CANCEL, FORWARD_LOG, LOAD_MODULE, ROOT, SHUTDOWN
+The code of runners is not among what each broker is born with (bootstrap.LATE): it comes with the first module.
+"""
+
+from ..wire.constants import CALL_SERVICE, CANCEL, FORWARD_LOG, LOAD_MODULE, PUBLISH, ROOT, SHUTDOWN
 from ..wire.frames import Frame
-from ..wire.payloads import Assembler, frames, pack, unpack
+from ..wire.payloads import MORE, frames, is_piece, pack, unpack
 from .children import kill_group
 from .link import Link
 from .loop import close
@@ -21,7 +24,6 @@ class Runner(object):
         self.known = set()
         self.call = None
         self.executor = None
-        self.assembler = Assembler()
         self.pid, fd = start(self.broker.loop, pool.forget)
         self.link = Link(self.broker.loop, fd, fd, self._on_frame, self._on_close, self.pid)
         self.link.event('hello')
@@ -45,10 +47,14 @@ class Runner(object):
         if frame.handle == FORWARD_LOG:
             self.broker.send(ROOT, FORWARD_LOG, unpack(frame.payload)[0])
             return
-        message = self.assembler.feed(frame)
-        if message is None:
+        if frame.handle == PUBLISH:
+            self._on_published(frame)
             return
-        head, output = message
+        if is_piece(frame.payload):
+            if self.call:
+                self.call.pass_on(frame, link)
+            return
+        head, output = unpack(frame.payload)
         if u'pid' in head:
             self.executor = head[u'pid']
             return
@@ -59,6 +65,14 @@ class Runner(object):
             else:
                 call.reply(head, output)
         self.pool.idle(self)
+
+    def _on_published(self, frame):
+        """What a function publishes, or what a module's command prints: that is its caller's alone."""
+        head, data = unpack(frame.payload)
+        if u'live' not in head:
+            self.broker.publish(frame.payload, self.link)
+        elif self.call:
+            self.call.pass_on(Frame(0, 0, PUBLISH, 0, pack([u'progress', head], data, MORE)), self.link)
 
     def _on_close(self, link, reason):
         if self.executor:
@@ -76,18 +90,38 @@ class Runner(object):
         self.link.close('shutdown')
 
 
-class Runners(object):
+class Modules(object):
+    """The service `modules`: runs Ansible modules, and functions, in runners."""
+
     def __init__(self, broker):
         self.broker = broker
-        self.all = []
+        self.runners = []
         self.free = []
         self.queue = []
 
+    def do_run(self, call, args, bulk):
+        """args: see execute; the bulk is the module's parameters.  The answer has rc, and out: how much of its bulk is
+        stdout; the rest is stderr."""
+        self.run(call, CALL_SERVICE, args, bulk)
+
+    def run(self, call, handle, head, bulk):
+        """Have a runner execute the call once all of its code is here."""
+        missing = self.broker.store.missing(head[u'closure'])
+        if not missing:
+            return self.submit(call, handle, head, bulk)
+        count = [len(missing)]
+
+        def arrived(digest):
+            count[0] -= 1
+            if not count[0] and call.state == 'waiting':
+                self.run(call, handle, head, bulk)
+        self.broker.get_code(missing, arrived)
+
     def submit(self, call, handle, head, bulk):
         """Run the call in an idle runner, in a new one, or, at the limit, when one becomes idle."""
-        if not self.free and len(self.all) < MAX_RUNNERS:
+        if not self.free and len(self.runners) < MAX_RUNNERS:
             runner = Runner(self)
-            self.all.append(runner)
+            self.runners.append(runner)
             self.free.append(runner)
         if self.free:
             self.free.pop().submit(call, handle, head, bulk)
@@ -102,19 +136,19 @@ class Runners(object):
                 self.free.pop().submit(*request)
 
     def gone(self, runner):
-        for group in (self.all, self.free):
+        for group in (self.runners, self.free):
             if runner in group:
                 group.remove(runner)
 
     def shutdown(self):
-        for runner in list(self.all):
+        for runner in list(self.runners):
             runner.end()
 
     def forget(self):
         """In a forked runner: nothing of the broker's may stay open."""
         broker = self.broker
         fds = set((broker.parent.rfd, broker.parent.wfd))
-        for link in [r.link for r in self.all] + [c.link for c in broker.children.values() if c.link]:
+        for link in [r.link for r in self.runners] + [c.link for c in broker.children.values() if c.link]:
             fds.update((link.rfd, link.wfd))
         for child in broker.children.values():
             fds.update(child.fds)
@@ -124,3 +158,5 @@ class Runners(object):
         broker.loop.forget()
         close(*fds)
 
+
+SERVICE = Modules

@@ -1,4 +1,4 @@
-"""What every broker can be asked for by name (CALL_SERVICE): modules, processes, files.
+"""What every broker can be asked for by name (CALL_SERVICE) from its birth: processes, files.
 
 A service method is do_NAME(call, args, bulk): it answers `call`, now or later.
 """
@@ -6,21 +6,9 @@ A service method is do_NAME(call, args, bulk): it answers `call`, now or later.
 import os
 import pwd
 
-from ..wire.constants import CALL_SERVICE, CHUNK
+from ..wire.constants import CHUNK
 from ..wire.py23 import fs_text, to_native
 from .children import Command
-
-
-class Modules(object):
-    """Runs Ansible modules in runners."""
-
-    def __init__(self, broker):
-        self.broker = broker
-
-    def do_run(self, call, args, bulk):
-        """args: see execute; the bulk is the module's parameters.  The answer has rc, and out: how much of its bulk is
-        stdout; the rest is stderr."""
-        self.broker.run(call, CALL_SERVICE, args, bulk)
 
 
 class Processes(object):
@@ -31,7 +19,8 @@ class Processes(object):
         self.running = []
 
     def do_exec(self, call, args, bulk):
-        """args: argv, or shell (a line for the account's login shell); tty, cwd.  The bulk is the command's stdin."""
+        """args: argv, or shell (a line for the account's login shell); tty, cwd; live: tell what it prints, as progress
+        {'live': 1 for stdout or 2}.  The bulk is the command's stdin."""
         argv = args.get(u'argv')
         if not argv:
             argv = [login_shell(), '-c', args[u'shell']]
@@ -41,7 +30,8 @@ class Processes(object):
             call.reply({u'rc': code if code >= 0 else 128 - code, u'out': len(out)}, out + err)
 
         command = Command(self.broker.loop, self.broker.reaper, argv, on_exit, bulk, bool(args.get(u'tty')),
-                          args.get(u'cwd'))
+                          args.get(u'cwd'), on_data=args.get(u'live') and (
+                              lambda stream, data: call.progress({u'live': stream}, data)))
         self.running.append(command)
         call.event('start')
         call.on_cancel = command.kill
@@ -93,4 +83,4 @@ def login_shell():
         return '/bin/sh'
 
 
-SERVICES = {'modules': Modules, 'processes': Processes, 'files': Files}
+SERVICES = {'processes': Processes, 'files': Files}

@@ -1,7 +1,7 @@
 """The vocabulary of the wire: version, handles, limits.  docs/wire-format.md is held against this file by a test."""
 
 # Both ends of a link must have the same version: code travels with the controller, so there is nothing to negotiate.
-VERSION = 1
+VERSION = 2
 
 # The multiplexer's context id; the root of every tree.
 ROOT = 0
@@ -27,6 +27,9 @@ STUB_CALL_SERVICE = 111
 HELLO = 120
 CANCEL = 121
 HEARTBEAT = 122
+WINDOW = 123
+SUBSCRIBE = 124
+PUBLISH = 125
 IS_DEAD = 999
 
 HANDLES = dict((value, name) for name, value in list(globals().items())
@@ -48,7 +51,11 @@ MAX_MESSAGE = 1 << 30
 ALIVE = (10, 30)
 # One read(2).
 READ_SIZE = 1 << 17
-# A link with more than this queued makes those who feed it wait.
+# A frame with more than this is bulk: it needs a window, and all that is smaller overtakes it.
+SMALL = 1 << 14
+# Bytes of bulk of one flow that may be under way to a neighbour.
+WINDOW_SIZE = 1 << 19
+# A link with more of small frames queued makes those who feed it wait.
 HIGH_WATER = 4 << 20
 # Nesting of a message's head: ours are flat, a deeper one is an attack on somebody's stack.
 MAX_DEPTH = 32

@@ -29,6 +29,10 @@ class Router(object):
         """The link to a descendant, or None."""
         return self._link_of.get(context_id)
 
+    def all(self):
+        """Ids of all descendants, sorted."""
+        return sorted(self._link_of)
+
     def behind(self, link):
         """Ids of the contexts behind `link`, sorted."""
         return sorted(i for i, at in self._link_of.items() if at == link)

@@ -9,7 +9,7 @@ version_added: 0.1.0
 description:
   - Runs modules in a persistent interpreter of the multiplexer's, instead of starting one for each task.
   - Takes all options of P(ansible.builtin.local#connection), and C(mitosis_isolation), C(mitosis_enabled),
-    C(mitosis_boot_timeout), C(mitosis_alive_interval) and C(mitosis_alive_timeout).
+    C(mitosis_live), C(mitosis_boot_timeout), C(mitosis_alive_interval) and C(mitosis_alive_timeout).
 options: {}
 """
 

@@ -9,7 +9,7 @@ version_added: 0.1.0
 description:
   - Runs modules, commands and transfers in persistent contexts on the target, over one ssh link for each way to log in.
   - Takes all options of P(ansible.builtin.ssh#connection), and C(mitosis_isolation), C(mitosis_enabled),
-    C(mitosis_boot_timeout), C(mitosis_alive_interval) and C(mitosis_alive_timeout).
+    C(mitosis_live), C(mitosis_boot_timeout), C(mitosis_alive_interval) and C(mitosis_alive_timeout).
 options: {}
 """
 

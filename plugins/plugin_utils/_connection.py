@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ansible import constants as C
 from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
 from ansible.utils.display import Display
 
@@ -22,10 +21,12 @@ from ...mitogen_core.wire.constants import FORWARD_MODULE, ROOT
 from ...mitogen_core.wire.errors import CallError, ChannelError, MitosisError, ProtocolError
 from . import _accounts, _runtime
 from ._compat import Unknown, ansiballz, not_supported, supported
+from ._compat.callers import runs_the_tasks_command
 from ._compat.options import full_name
 from ._compat.recording import Meaning, Notes, explain, record_become, record_shell
 from ._isolation import isolation
 from ._login import NoInterpreter, Refused, Stock
+from ._news import News
 
 display = Display()
 
@@ -317,8 +318,9 @@ class Express:
             args['argv'] = meaning.argv
         else:
             args['shell'] = meaning.line
-        return self._answer(*client.call(context, 'processes', 'exec', args, in_data or b'', what='a command',
-                                         on_progress=self._news))
+        with News(self, runs_the_tasks_command()) as news:
+            return self._answer(*client.call(context, 'processes', 'exec', dict(args, live=news.live), in_data or b'',
+                                             what='a command', on_progress=news))
 
     def _cwd(self) -> str | None:
         cwd = getattr(self, 'cwd', None)
@@ -327,12 +329,6 @@ class Express:
     def _wants_tty(self, in_data: bytes | None, sudoable: bool) -> bool:
         return bool(self.transport == 'ssh' and not in_data and sudoable
                     and self.get_option('use_tty'))
-
-    def _news(self, head: Any, data: bytes) -> None:
-        """Something that a call's host says, or not, before its answer: at once, a warning comes with the result."""
-        if 'silent' in head:
-            what = f'has been silent for {head["silent"]} s' if head['silent'] else 'is back'
-            display.display(f'mitosis: {head["name"]} {what}', stderr=True, color=C.COLOR_WARN)
 
     @staticmethod
     def _answer(head: Any, bulk: bytes) -> tuple[int, bytes, bytes]:
@@ -349,8 +345,10 @@ class Express:
                 'isolation': isolation(str(self.get_option('mitosis_isolation')), payload)}
         for _ in range(4):
             try:
-                return self._answer(*client.call(ROOT, 'modules', 'run', args, payload.params.encode(),
-                                                 what=f'module {payload.fqn}', on_progress=self._news))
+                with News(self) as news:
+                    return self._answer(*client.call(ROOT, 'modules', 'run', dict(args, live=news.live),
+                                                     payload.params.encode(), what=f'module {payload.fqn}',
+                                                     on_progress=news))
             except CallError as e:
                 error = e
             # Out of its handler, as above.
@@ -379,7 +377,9 @@ class Express:
         context = self._context(client)
         try:
             with open(in_path, 'rb') as source:
-                client.put(context, out_path, chunks(source), stat.S_IMODE(os.fstat(source.fileno()).st_mode) & 0o777)
+                status = os.fstat(source.fileno())
+                content = News(self).watch(chunks(source), in_path, status.st_size)
+                client.put(context, out_path, content, stat.S_IMODE(status.st_mode) & 0o777)
         except (CallError, OSError) as e:
             raise AnsibleError(f'failed to transfer file to {in_path} {out_path}:\n{e}') from None
 
@@ -388,7 +388,7 @@ class Express:
         context = self._context(client)
         try:
             with open(out_path, 'wb') as target:
-                for chunk in client.get(context, in_path):
+                for chunk in News(self).watch(client.get(context, in_path), in_path, 0):
                     target.write(chunk)
         except (CallError, OSError) as e:
             raise AnsibleError(f'failed to transfer file to {in_path} {out_path}:\n{e}') from None

@@ -49,12 +49,6 @@ def gates(network: Hosts) -> Iterator[list[pathlib.Path]]:
         gate.unlink(missing_ok=True)
 
 
-def recorded(control: Control) -> str:
-    """What callbacks were told so far."""
-    path = control.folder / 'record.jsonl'
-    return path.read_text() if path.exists() else ''
-
-
 def start(control: Control, **variables: float):
     """The play, in the middle of its long task on both hosts."""
     control.watch_only('t1', 't2')
@@ -63,7 +57,7 @@ def start(control: Control, **variables: float):
     before = {name: set(control.hosts.processes(name)) for name in ('t1', 't2')}
     extra = [word for key, value in variables.items() for word in ('-e', f'{key}={value}')]
     run = control.start('ansible-playbook', path, *extra)
-    busy = wait_for(lambda: recorded(control).count('\n') == 2 and all(
+    busy = wait_for(lambda: control.recorded().count('\n') == 2 and all(
         # a broker, its runner, and an executor in the long task and one that is ready
         len(set(control.hosts.processes(name)) - before[name]) >= 4 for name in before), SECONDS)
     assert busy, run.wait(1)
@@ -73,7 +67,7 @@ def start(control: Control, **variables: float):
 def test_a_host_that_vanishes_is_unreachable_and_the_others_go_on(control: Control, network: Hosts, gates) -> None:
     run = start(control, mitosis_alive_interval=1, mitosis_alive_timeout=4)
     with silent(network, 't2'):
-        wait_for(lambda: '"unreachable"' in recorded(control), SECONDS)
+        wait_for(lambda: '"unreachable"' in control.recorded(), SECONDS)
         gates[0].touch()
         done = run.wait(SECONDS)
     assert done.code == 4, str(done)

@@ -19,7 +19,6 @@ from tests.support import leaks
 from tests.support.engine import SECONDS
 
 MEGABYTE = 1 << 20
-CONTEXTS = f'contexts@{bootstrap.late_code("contexts")[0]}'
 
 
 def sh(shared, script: str, stdin: bytes = b'', **more):
@@ -225,7 +224,7 @@ def test_unknown_context(shared):
 # --- interpreters
 
 def same(shared, path: str) -> bool:
-    return shared.engine.client.call(shared.context, CONTEXTS, 'same_interpreter', {'path': path},
+    return shared.engine.client.call(shared.context, 'contexts', 'same_interpreter', {'path': path},
                                      timeout=SECONDS)[0]
 
 
@@ -259,7 +258,7 @@ def test_same_interpreter_in_a_venv(shared, tmp_path):
         assert ids[1] != ids[0]
         assert hellos[1]['executable'] == inside
     finally:
-        engine.client.call(ids[0], CONTEXTS, 'end', {'id': ids[1]}, timeout=SECONDS)
+        engine.client.call(ids[0], 'contexts', 'end', {'id': ids[1]}, timeout=SECONDS)
     own = {'key': 'python own', 'spec': {'name': 'own', 'interpreter': shared.interpreter.path, 'argv': ['/bin/false'],
                                          'timeout': SECONDS}}
     assert engine.get({'key': 'local', 'spec': None}, own)[0] == [ids[0], ids[0]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import pathlib
 from collections.abc import Iterator
 
@@ -10,7 +11,7 @@ from mitogen_core.controller import bootstrap
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 CORE = ROOT / 'mitogen_core'
-SHIPPED = tuple(CORE / name for name in (*bootstrap.SHIPPED, *bootstrap.LATE.values()))
+SHIPPED = tuple(CORE / name for name in (*bootstrap.SHIPPED, *itertools.chain(*bootstrap.LATE.values())))
 # Folders that hold nothing of the project's.
 FOREIGN = ('.', '__pycache__')
 

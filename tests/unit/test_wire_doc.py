@@ -6,8 +6,9 @@ import re
 
 import pytest
 
-from mitogen_core.controller import bootstrap, contexts, modules
+from mitogen_core.controller import bootstrap, channels, contexts, modules
 from mitogen_core.remote import contexts as remote_contexts
+from mitogen_core.remote import runners
 from mitogen_core.remote.services import SERVICES
 from mitogen_core.wire import constants, frames, payloads, states
 from tests.support.sources import ROOT
@@ -57,8 +58,8 @@ def test_handles():
 
 
 def test_limits():
-    names = [row[0].strip('`') for row in rows(9)[1:]]
-    assert {name: int(row[1]) for name, row in zip(names, rows(9)[1:], strict=True)} == \
+    names = [row[0].strip('`') for row in rows(10)[1:]]
+    assert {name: int(row[1]) for name, row in zip(names, rows(10)[1:], strict=True)} == \
         {name: getattr(constants, name) for name in names}
     assert set(names) >= {name for name in vars(constants) if name.startswith('MAX_')} - {'MAX_U32'}
 
@@ -100,9 +101,11 @@ def test_services():
         if row[0] in ('broker', 'root'):
             service, _, methods = row[1].partition('.')
             found |= {(row[0], service, method.strip(' .')) for method in methods.split(',')}
-    ours = {('broker', name, method[3:]) for name, service in (*SERVICES.items(), ('contexts', remote_contexts.SERVICE))
+    services = {**SERVICES, 'contexts': remote_contexts.SERVICE, 'modules': runners.SERVICE}
+    ours = {('broker', name, method[3:]) for name, service in services.items()
             for method in vars(service) if method.startswith('do_')}
-    ours |= {('root', service.__name__.lower(), method[3:]) for service in (contexts.Contexts, modules.Modules)
+    roots = (contexts.Contexts, modules.Modules, channels.Channels)
+    ours |= {('root', service.__name__.lower(), method[3:]) for service in roots
              for method in vars(service) if method.startswith('do_')}
     ours |= {('root', 'status', 'status'), ('root', 'status', 'shutdown')}
     assert found == ours

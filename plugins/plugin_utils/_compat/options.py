@@ -35,6 +35,18 @@ OURS: dict[str, Any] = {
         'ini': [{'section': 'mitosis', 'key': 'boot_timeout'}],
         'vars': [{'name': 'mitosis_boot_timeout'}],
     },
+    'mitosis_live': {
+        'description': ['Print what commands of a task print, on stderr, while it runs.'],
+        'type': 'bool', 'default': False,
+        'env': [{'name': 'MITOSIS_LIVE'}],
+        'ini': [{'section': 'mitosis', 'key': 'live'}],
+        'vars': [{'name': 'mitosis_live'}],
+    },
+    'mitosis_name': {
+        'description': ['What the host is called in lines of ours: not for users.'],
+        'type': 'str', 'default': '',
+        'vars': [{'name': 'inventory_hostname'}],
+    },
     'mitosis_alive_interval': {
         'description': ['Seconds: in each of them both ends of a link say something about twice. 0: they need not.'],
         'type': 'int', 'default': 10,

@@ -171,6 +171,11 @@ class Control:
         argv = self.argv(program, *args, inventory=inventory)
         return Run(argv, self.environ(**(env or {})), self.folder, **more)
 
+    def recorded(self) -> str:
+        """What callbacks were told so far."""
+        path = self.folder / 'record.jsonl'
+        return path.read_text() if path.exists() else ''
+
     def playbook(self, *args: Any, env: dict[str, str] | None = None, seconds: float = 150, **more: Any) -> Finished:
         return self.start('ansible-playbook', *args, env=env, **more).wait(seconds)
 

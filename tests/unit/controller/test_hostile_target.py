@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mitogen_core.controller.calls import OwnCall
 from mitogen_core.controller.log import Log
-from mitogen_core.controller.multiplexer import Multiplexer, OwnCall
+from mitogen_core.controller.multiplexer import Multiplexer
 from mitogen_core.remote.link import Link
 from mitogen_core.wire.constants import (
     ADD_ROUTE,

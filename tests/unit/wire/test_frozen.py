@@ -7,10 +7,21 @@ import pathlib
 import pytest
 
 from mitogen_core.wire import constants, payloads
-from mitogen_core.wire.constants import ADD_ROUTE, CALL_SERVICE, CANCEL, FORWARD_MODULE, HELLO, IS_DEAD, SHUTDOWN
+from mitogen_core.wire.constants import (
+    ADD_ROUTE,
+    CALL_SERVICE,
+    CANCEL,
+    FORWARD_MODULE,
+    HELLO,
+    IS_DEAD,
+    PUBLISH,
+    SHUTDOWN,
+    SUBSCRIBE,
+    WINDOW,
+)
 from mitogen_core.wire.frames import HEADER, HEADER_SIZE, Frame, FrameDecoder
 from mitogen_core.wire.hello import hello
-from mitogen_core.wire.payloads import MORE, Assembler, frames, pack, unpack
+from mitogen_core.wire.payloads import MORE, SIZE, Assembler, frames, pack, unpack
 from tests.support.feeding import feed, fields, frame_parser
 
 GOLDEN = pathlib.Path(__file__).parents[2] / 'golden'
@@ -20,12 +31,13 @@ HANDLES = {
     100: 'GET_MODULE', 101: 'CALL_FUNCTION', 102: 'FORWARD_LOG', 103: 'ADD_ROUTE', 104: 'DEL_ROUTE',
     105: 'ALLOCATE_ID', 106: 'SHUTDOWN', 107: 'LOAD_MODULE', 108: 'FORWARD_MODULE', 109: 'DETACHING',
     110: 'CALL_SERVICE', 111: 'STUB_CALL_SERVICE', 120: 'HELLO', 121: 'CANCEL', 122: 'HEARTBEAT',
-    999: 'IS_DEAD',
+    123: 'WINDOW', 124: 'SUBSCRIBE', 125: 'PUBLISH', 999: 'IS_DEAD',
 }
 NUMBERS = {
-    'VERSION': 1, 'ROOT': 0, 'FIRST_CLIENT': 0x80000000, 'MAX_U32': 0xffffffff, 'FIRST_DYNAMIC': 1000,
+    'VERSION': 2, 'ROOT': 0, 'FIRST_CLIENT': 0x80000000, 'MAX_U32': 0xffffffff, 'FIRST_DYNAMIC': 1000,
     'MAX_PAYLOAD': 1048576, 'CHUNK': 131072, 'MAX_HEAD': 524288, 'MAX_UNFOLDED': 4194304, 'MAX_MESSAGE': 1073741824,
-    'MAX_DEPTH': 32, 'READ_SIZE': 131072, 'HIGH_WATER': 4194304, 'ALIVE': (10, 30),
+    'MAX_DEPTH': 32, 'READ_SIZE': 131072, 'HIGH_WATER': 4194304, 'SMALL': 16384,
+    'WINDOW_SIZE': 524288, 'ALIVE': (10, 30),
 }
 MESSAGES = {
     'a-frame': [Frame(1, 2, 3, 4, b'payload', 5)],
@@ -38,6 +50,9 @@ MESSAGES = {
     'cancel': [Frame(7, CLIENT, CANCEL, 0, pack(1001))],
     'route': frames(0, 7, ADD_ROUTE, 0, {'id': 9, 'parent': 7}),
     'code': frames(7, 0, FORWARD_MODULE, 0, {'digest': 'd' * 32}, b'blob'),
+    'subscribe': [Frame(7, 0, SUBSCRIBE, 0, pack({'slot': 'live', 'wanted': True}))],
+    'publish': frames(0, 7, PUBLISH, 0, {'slot': 'live', 'value': 'a line', 'keep': False}, b'bulk'),
+    'window': [Frame(7, CLIENT, WINDOW, 0, SIZE.pack(131072))],
     'shutdown': [Frame(7, 0, SHUTDOWN, 0, pack(None))],
     'bytes': frames(7, 0, 1001, 0, [b'\xff\0', b'', 2 ** 40]),
 }
@@ -86,7 +101,7 @@ def test_what_is_read(name):
 
 
 @pytest.mark.parametrize('name, head, bulk', [
-    ('hello', {'version': 1, 'id': 0, 'pid': 4321, 'max_payload': 1048576, 'child': 7}, b''),
+    ('hello', {'version': 2, 'id': 0, 'pid': 4321, 'max_payload': 1048576, 'child': 7}, b''),
     ('request', ['processes', 'exec', {'argv': ['id'], 'tty': False}], b'stdin'),
     ('answer', ['ok', {'rc': 0, 'out': 3}], b'out'),
     ('progress', ['progress', {'stream': 1}], b'x'),

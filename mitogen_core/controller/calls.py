@@ -1,0 +1,63 @@
+"""Requests, as the multiplexer sees them: of clients to its services, and its own to contexts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..wire.constants import ROOT
+from ..wire.payloads import MORE, frames
+
+
+class ClientCall:
+    """A request of a client to a service of the multiplexer; answered once."""
+
+    def __init__(self, mux: Any, client: int, reply_to: int) -> None:
+        self.mux, self.client, self.reply_to = mux, client, reply_to
+        self.done = False
+        self.on_cancel: Callable[[], None] | None = None
+        mux.calls[client, reply_to] = self
+
+    @property
+    def waiting(self) -> bool:
+        """Does anyone wait for the answer?"""
+        return not self.done and self.client in self.mux.clients
+
+    def _send(self, head: list[Any], bulk: bytes = b'', flags: int = 0) -> None:
+        if self.waiting:
+            self.mux.clients[self.client].send(*frames(self.client, ROOT, self.reply_to, 0, head, bulk, flags))
+
+    def progress(self, head: Any, bulk: bytes = b'') -> None:
+        """Send something that is not yet the answer."""
+        self._send(['progress', head], bulk, MORE)
+
+    def _end(self, head: list[Any], bulk: bytes = b'') -> None:
+        self._send(head, bulk)
+        self.done = True
+        self.mux.calls.pop((self.client, self.reply_to), None)
+
+    def reply(self, value: Any = None, bulk: bytes = b'') -> None:
+        self._end(['ok', value], bulk)
+
+    def hand_over(self) -> None:
+        """A context answers it."""
+        self.done = True
+        self.mux.calls.pop((self.client, self.reply_to), None)
+
+    def fail(self, kind: str, text: str, **more: Any) -> None:
+        self._end(['error', dict(more, kind=kind, text=text)])
+
+    def cancel(self) -> None:
+        """Nobody waits any more."""
+        self.done = True
+        self.mux.calls.pop((self.client, self.reply_to), None)
+        if self.on_cancel:
+            self.on_cancel()
+
+
+class OwnCall:
+    """A request of the multiplexer to a service of a context."""
+
+    def __init__(self, on_done: Callable[[str, Any, bytes], None],
+                 on_progress: Callable[[Any, bytes], None] | None) -> None:
+        self.on_done, self.on_progress = on_done, on_progress

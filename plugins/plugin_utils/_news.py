@@ -1,0 +1,63 @@
+"""What is told while a call runs: that its host is silent, and with `mitosis_live` the lines that it prints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ansible import constants as C
+from ansible.utils.display import Display
+
+from ...mitogen_core.controller.log import plain
+
+display = Display()
+
+# Copies of more than this tell how far they are.
+LARGE = 8 << 20
+# What colours a terminal, or moves its cursor.
+_ESCAPES = re.compile(r'\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@-Z\\-_])')
+
+
+class News:
+    """on_progress of one call.  What is told is told at once, on stderr: a warning would come with the result."""
+
+    def __init__(self, connection: Any, wanted: bool = True) -> None:
+        self._name = str(connection.get_option('mitosis_name') or connection._play_context.remote_addr)
+        # Is the call to tell what it prints?
+        self.live = bool(wanted and connection.get_option('mitosis_live') and not connection._play_context.no_log)
+        self._rest = {1: b'', 2: b''}
+
+    def __enter__(self) -> News:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for rest in self._rest.values():
+            self._print(rest)
+
+    def __call__(self, head: Any, data: bytes) -> None:
+        if 'silent' in head:
+            what = f'has been silent for {head["silent"]} s' if head['silent'] else 'is back'
+            display.display(f'mitosis: {head["name"]} {what}', stderr=True, color=C.COLOR_WARN)
+        elif self.live and head.get('live') in self._rest:
+            *lines, self._rest[head['live']] = re.split(rb'[\r\n]+', self._rest[head['live']] + data)
+            for line in lines:
+                self._print(line)
+
+    def _print(self, line: bytes) -> None:
+        text = plain(_ESCAPES.sub('', line.decode('utf-8', 'replace')).expandtabs())
+        if text:
+            display.display(f'{self._name} | {text}', stderr=True, color=C.COLOR_VERBOSE)
+
+    def watch(self, chunks: Iterator[bytes], path: str, size: int) -> Iterator[bytes]:
+        """`chunks` of a file of `size` bytes (0: not known), and at each tenth a word on how many there were."""
+        if not self.live or 0 < size < LARGE:
+            yield from chunks
+            return
+        done, step = 0, max(size // 10, LARGE)
+        for chunk in chunks:
+            yield chunk
+            done += len(chunk)
+            if done // step > (done - len(chunk)) // step:
+                of = f' of {size >> 20}' if size else ''
+                self._print(f'{path}: {done >> 20}{of} MiB'.encode())
