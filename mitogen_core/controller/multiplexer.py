@@ -126,6 +126,8 @@ class Multiplexer:
             return
         if frame.reply_to:
             self.pending[frame.src, frame.reply_to] = frame.dst
+        elif frame.handle == CANCEL:
+            self.pending.pop((frame.src, unpack(frame.payload)[0]), None)
         link = self.children[target].link
         if client is None:
             link.send(frame)
@@ -141,9 +143,9 @@ class Multiplexer:
         client = link.name
         del self.clients[client], self.assemblers[client]
         for key, context in [item for item in self.pending.items() if item[0][0] == client]:
-            del self.pending[key]
             target = self.router.link_of(context)
-            if target is not None:
+            # Telling one may end its link, and so other requests.
+            if self.pending.pop(key, None) is not None and target is not None:
                 self.children[target].link.send(Frame(context, client, CANCEL, 0, pack(key[1])))
         for call in [call for call in self.calls.values() if call.client == client]:
             call.cancel()
@@ -323,11 +325,11 @@ class Multiplexer:
     def _mourn(self, context: int, text: str) -> None:
         """Tell all who wait for this context."""
         for (client, handle), callee in list(self.pending.items()):
-            if callee == context:
-                del self.pending[client, handle]
+            # Telling one may end its link, and so its other requests.
+            if callee == context and self.pending.pop((client, handle), None) is not None:
                 self.dead(client, handle, text)
         for own, (callee, call) in list(self.own.items()):
-            if callee == context:
+            if callee == context and own in self.own:
                 del self.own[own]
                 call.on_done('dead', text, b'')
 
