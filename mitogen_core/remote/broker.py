@@ -47,6 +47,7 @@ class Call(object):
         self.broker = broker
         self.src, self.reply_to = frame.src, frame.reply_to
         self.state = 'waiting'
+        self.since = broker.loop.clock()
         self.on_cancel = None
         broker.calls[(self.src, self.reply_to)] = self
 
@@ -300,6 +301,13 @@ class Broker(object):
         modules.run(call, CALL_FUNCTION, head, bulk)
 
     # life
+
+    def dump(self):
+        """SIGUSR1: say in the log what there is."""
+        def say(call, status):
+            self.log(20, status.text())
+            call.reply()
+        self._with('status', Call(self, Frame(self.id, self.id, 0)), say)
 
     def add_route(self, context_id, link_name):
         self.router.add(context_id, link_name)

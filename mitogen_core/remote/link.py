@@ -60,6 +60,12 @@ class Link(object):
             self.loop.watch(self.rfd, on_read)
             self.loop.watch(self.wfd, None, on_write)
 
+    def describe(self):
+        """For people."""
+        return {u'heard': self.loop.clock() - self._heard_at, u'sent': self.sent, u'received': self.received,
+                u'queued': self._out.queued, u'held': self._all_held, u'paused': self._paused > 0,
+                u'flows': self._out.describe()}
+
     def event(self, event):
         """Note an event of the table LINK."""
         self.state = step(LINK, self.state, event)

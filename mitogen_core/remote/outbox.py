@@ -72,6 +72,11 @@ class Outbox(object):
         """Number of frames in the first lane."""
         return len(self._control)
 
+    def describe(self):
+        """Flows that wait for something: for people."""
+        return [{u'src': flow.key[0], u'dst': flow.key[1], u'publications': bool(flow.key[2]),
+                 u'waiting': len(flow.waiting), u'under_way': flow.under_way} for flow in self._flows.values()]
+
     def put_after(self, context, frame):
         """Queue a frame behind all that comes from `context`, but for publications: these are dropped."""
         ours = [flow for flow in self._flows.values() if flow.key[0] == context and flow.waiting]

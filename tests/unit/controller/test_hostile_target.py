@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mitogen_core.controller.calls import OwnCall
+from mitogen_core.controller.calls import OwnCall, Pending
 from mitogen_core.controller.log import Log
 from mitogen_core.controller.multiplexer import Multiplexer
 from mitogen_core.remote.link import Link
@@ -180,8 +180,8 @@ def test_a_worker_and_a_context_that_are_gone_together(first):
         link = mux.clients[client] = Link(mux.loop, fd, fd, mux._on_client_frame, mux._on_client_close, client)
         mux.assemblers[client] = Assembler()
         for reply_to in range(1000, 1008):
-            mux.pending[client, reply_to] = VILLAIN
-        mux.pending[client, 2000] = VICTIM
+            mux.pending[client, reply_to] = Pending(VILLAIN, 0)
+        mux.pending[client, 2000] = Pending(VICTIM, 0)
         theirs.close()
         if first == 'context':
             world.villain.close('gone')
