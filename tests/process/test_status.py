@@ -77,7 +77,7 @@ def test_a_signal_to_a_multiplexer_without_a_log(tmp_path: pathlib.Path, clean: 
         context = engine.local(edge.path)
         os.kill(engine.mux_pid, signal.SIGUSR1)
         file = engine.folder / 'status.txt'
-        leaks.wait_until(lambda: file.exists() and f'context {context}, local: ' in file.read_text(), 'the tree in a file')
+        leaks.wait_until(lambda: file.exists() and f'context {context}, local: ' in file.read_text(), 'the tree')
     finally:
         engine.stop()
 
