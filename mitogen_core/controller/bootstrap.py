@@ -25,6 +25,7 @@ SHIPPED = (
 
 # Services that a broker gets with the first request for them: name -> files, of which the last one has it.
 LATE = {
+    'status': ('remote/status.py',),
     'contexts': ('remote/contexts.py',),
     'modules': ('remote/live.py', 'remote/importer.py', 'remote/execute.py', 'remote/isolation.py', 'remote/logs.py',
                 'remote/channel.py', 'remote/executor.py', 'remote/runner.py', 'remote/runners.py'),

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..wire.constants import ROOT
 from ..wire.payloads import MORE, frames
+
+
+class Pending(NamedTuple):
+    """A request of a client that a context has to answer."""
+
+    context: int
+    since: float
 
 
 class ClientCall:

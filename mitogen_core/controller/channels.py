@@ -129,17 +129,19 @@ class Channels:
             return
         subscription = Subscription(call, slot, int(args.get('size') or SIZE), policy)
         call.on_cancel = lambda: self._unsubscribe(subscription)
-        call.progress({})
         first = slot not in self.slots
         self.slots.setdefault(slot, []).append(subscription)
-        for message in self.kept.get(slot, {}).values():
+        call.progress({})  # which may find its client gone, and end it
+        for message in list(self.kept.get(slot, {}).values()):
             subscription.offer(message)
-        if first:
+        if first and slot in self.slots:
             self._tell(slot, True)
 
     def _unsubscribe(self, subscription: Subscription) -> None:
         subscription.end()
-        others = self.slots[subscription.slot]
+        others = self.slots.get(subscription.slot, [])
+        if subscription not in others:
+            return
         others.remove(subscription)
         if not others:
             del self.slots[subscription.slot]

@@ -39,13 +39,13 @@ class Future(concurrent.futures.Future[Any]):
 
     def __init__(self, connection: Connection, dst: int, handle: int) -> None:
         super().__init__()
-        self._connection, self._dst, self.handle = connection, dst, handle
+        self._connection, self.dst, self.handle = connection, dst, handle
 
     def cancel(self) -> bool:
         """Give up: the work is ended as far as that is possible.  False where the answer was there before."""
         done = super().cancel()
         if done:
-            self._connection.forget(self._dst, self.handle)
+            self._connection.forget(self.dst, self.handle)
         return done
 
 
@@ -140,11 +140,15 @@ class Connection:
 
     def _on_frame(self, frame: Frame, assembler: Assembler) -> None:
         request = self._requests.get(frame.handle)
+        if request is None:
+            assembler.drop(frame.src, frame.handle)
+            return
         if frame.reply_to == IS_DEAD:
+            assembler.drop(request.future.dst, frame.handle)
             self._finish(frame.handle, ChannelError(str(unpack(frame.payload)[0])))
             return
         message = assembler.feed(frame)
-        if message is None or request is None:
+        if message is None:
             return
         (kind, value), bulk = message
         if kind == 'progress':

@@ -147,7 +147,7 @@ class Contexts:
 
     def _idle(self, path: tuple[str, ...]) -> bool:
         """Is nothing under way in the context at the end of a path, nor below?"""
-        busy = set(self.mux.pending.values())
+        busy = {asked.context for asked in self.mux.pending.values()}
         return all(slot.hello is not None and slot.id not in busy for slot in self._below(path))
 
     def _host(self, path: tuple[str, ...]) -> str:
@@ -329,4 +329,5 @@ class Contexts:
 
     def describe(self) -> list[dict[str, Any]]:
         return [{'id': slot.id, 'name': slot.name, 'ready': slot.hello is not None,
-                 'pid': (slot.hello or {}).get('pid'), 'hops': len(slot.path)} for slot in self.slots.values()]
+                 **{key: (slot.hello or {}).get(key) for key in ('pid', 'user', 'host')}, 'hops': len(slot.path)}
+                for slot in self.slots.values()]

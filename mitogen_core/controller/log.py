@@ -17,6 +17,11 @@ class Log:
     def __init__(self, path: str) -> None:
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600) if path else -1
 
+    @property
+    def on(self) -> bool:
+        """Is anything written?"""
+        return self._fd >= 0
+
     def write(self, level: int, text: str, where: str = 'multiplexer') -> None:
         if self._fd >= 0:
             stamp = time.strftime('%Y-%m-%d %H:%M:%S')

@@ -68,7 +68,7 @@ class Modules:
 
     def send(self, link: Any, context: int, digests: Any) -> None:
         """A context asks for code that it lacks."""
-        for digest in digests if isinstance(digests, list) else ():
+        for digest in set(digests) if isinstance(digests, list) else ():
             blob = self.store.blobs.get(digest)
             if blob is not None:
                 link.send(*frames(context, 0, LOAD_MODULE, 0, {'digest': digest}, blob))

@@ -41,18 +41,20 @@ from ..wire.payloads import MORE, Assembler, frames, is_last, is_piece, pack, un
 from ..wire.py23 import to_text
 from ..wire.router import DELIVER, REFUSE, UP, Router
 from . import bootstrap
-from .calls import ClientCall, OwnCall
+from .calls import ClientCall, OwnCall, Pending
 from .channels import Channels
 from .contexts import Contexts
 from .log import Log
 from .modules import Modules
+from .status import Status
 
 # What a target may have the multiplexer keep of its unfinished messages; those for workers are only passed on.
 MAX_NEWS = 4 << 20
 
 
 class Multiplexer:
-    def __init__(self, listener: socket.socket, log: Log) -> None:
+    def __init__(self, listener: socket.socket, log: Log, folder: str = '') -> None:
+        self.folder = folder
         self.loop = Loop()
         self.log = log
         self.reaper = Reaper(self.loop)
@@ -61,7 +63,7 @@ class Multiplexer:
                      'late': {service: digest for service, (digest, _) in bootstrap.late_code().items()}}
         self.clients: dict[int, Link] = {}
         self.children: dict[int, Any] = {}
-        self.pending: dict[tuple[int, int], int] = {}
+        self.pending: dict[tuple[int, int], Pending] = {}
         self.calls: dict[tuple[int, int], ClientCall] = {}
         self.own: dict[int, tuple[int, OwnCall]] = {}
         self.assemblers: dict[int, Assembler] = {}
@@ -71,8 +73,9 @@ class Multiplexer:
         self.contexts = Contexts(self)
         self.modules = Modules(self)
         self.channels = Channels(self)
+        self.status = Status(self)
         self.services: dict[str, Any] = {'contexts': self.contexts, 'modules': self.modules, 'channels': self.channels,
-                                         'status': self}
+                                         'status': self.status}
         self.listener = listener
         listener.setblocking(False)
         self.loop.watch(listener.fileno(), self._accept)
@@ -125,7 +128,9 @@ class Multiplexer:
                 self.dead(frame.src, frame.reply_to, f'context {frame.dst} is gone')
             return
         if frame.reply_to:
-            self.pending[frame.src, frame.reply_to] = frame.dst
+            self.pending[frame.src, frame.reply_to] = Pending(frame.dst, self.loop.clock())
+        elif frame.handle == CANCEL:
+            self.pending.pop((frame.src, unpack(frame.payload)[0]), None)
         link = self.children[target].link
         if client is None:
             link.send(frame)
@@ -140,10 +145,10 @@ class Multiplexer:
     def _on_client_close(self, link: Link, reason: str) -> None:
         client = link.name
         del self.clients[client], self.assemblers[client]
-        for key, context in [item for item in self.pending.items() if item[0][0] == client]:
-            del self.pending[key]
+        for key, (context, _) in [item for item in self.pending.items() if item[0][0] == client]:
             target = self.router.link_of(context)
-            if target is not None:
+            # Telling one may end its link, and so other requests.
+            if self.pending.pop(key, None) is not None and target is not None:
                 self.children[target].link.send(Frame(context, client, CANCEL, 0, pack(key[1])))
         for call in [call for call in self.calls.values() if call.client == client]:
             call.cancel()
@@ -175,18 +180,6 @@ class Multiplexer:
         except Exception as e:
             self.log.error(f'{service}.{method}')
             call.fail('internal', f'{type(e).__name__}: {e}')
-
-    def do_status(self, call: ClientCall, args: Any, bulk: bytes) -> None:
-        """What is there: for people and tests."""
-        call.reply({'pid': os.getpid(), 'clients': len(self.clients), 'pending': len(self.pending),
-                    'contexts': self.contexts.describe(), 'modules': self.modules.describe(),
-                    'channels': self.channels.describe(),
-                    'links': {name: {'sent': child.link.sent, 'received': child.link.received}
-                              for name, child in self.children.items() if child.link}})
-
-    def do_shutdown(self, call: ClientCall, args: Any, bulk: bytes) -> None:
-        call.reply()
-        self.loop.soon(self.loop.stop)
 
     # contexts
 
@@ -230,7 +223,8 @@ class Multiplexer:
             self.log.write(30, f'refused {frame!r} from {self.contexts.name_of(link.name)}: {where}')
 
     def _answers(self, frame: Frame) -> bool:
-        return frame.dst in self.clients and self.pending.get((frame.dst, frame.handle)) == frame.src
+        asked = self.pending.get((frame.dst, frame.handle))
+        return frame.dst in self.clients and asked is not None and asked.context == frame.src
 
     def _deliver(self, link: Link, frame: Frame) -> None:
         if frame.handle >= FIRST_DYNAMIC:
@@ -308,7 +302,7 @@ class Multiplexer:
             return
         self.log.write(30, f'{name}: {SILENT % seconds if seconds else "it is back"}')
         # A client that turns out to be gone takes what it waits for along.
-        for (client, handle), context in list(self.pending.items()):
+        for (client, handle), (context, _) in list(self.pending.items()):
             if client in self.clients and self.router.link_of(context) == link.name:
                 news = ['progress', {'silent': int(seconds), 'name': name}]
                 self.clients[client].send(*frames(client, ROOT, handle, 0, news, b'', MORE))
@@ -322,12 +316,12 @@ class Multiplexer:
 
     def _mourn(self, context: int, text: str) -> None:
         """Tell all who wait for this context."""
-        for (client, handle), callee in list(self.pending.items()):
-            if callee == context:
-                del self.pending[client, handle]
+        for (client, handle), (callee, _) in list(self.pending.items()):
+            # Telling one may end its link, and so its other requests.
+            if callee == context and self.pending.pop((client, handle), None) is not None:
                 self.dead(client, handle, text)
         for own, (callee, call) in list(self.own.items()):
-            if callee == context:
+            if callee == context and own in self.own:
                 del self.own[own]
                 call.on_done('dead', text, b'')
 

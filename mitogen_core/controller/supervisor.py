@@ -93,7 +93,8 @@ def main() -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    mux = Multiplexer(listener, Log(os.environ.get('MITOSIS_LOG', '')))
+    mux = Multiplexer(listener, Log(os.environ.get('MITOSIS_LOG', '')), folder)
+    signal.signal(signal.SIGUSR1, lambda *_: mux.loop.soon(mux.status.dump))
     signal.signal(signal.SIGTERM, lambda *_: mux.loop.stop())
     when_ended(mux.loop, watched, fd, mux.loop.stop)
     try:

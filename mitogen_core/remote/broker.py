@@ -35,6 +35,7 @@ from ..wire.py23 import fs_text, to_native, to_text
 from ..wire.router import DEAD, DELIVER, DOWN, PARENT, REFUSE, UP, Router
 from .children import Reaper, wait_for
 from .link import SILENT, Link
+from .outbox import bulk
 from .services import SERVICES
 from .store import Store
 
@@ -46,6 +47,7 @@ class Call(object):
         self.broker = broker
         self.src, self.reply_to = frame.src, frame.reply_to
         self.state = 'waiting'
+        self.since = broker.loop.clock()
         self.on_cancel = None
         broker.calls[(self.src, self.reply_to)] = self
 
@@ -100,6 +102,7 @@ class Broker(object):
         self.wanted = {}
         self.slots = set()
         self.ending = False
+        self.refused = 0
         self.services = dict((name, service(self)) for name, service in SERVICES.items())
         self.parent = Link(loop, link_fds[0], link_fds[1], self.on_frame, self.on_close, PARENT, True)
 
@@ -135,10 +138,12 @@ class Broker(object):
         elif decision == UP:
             if frame.handle in (ADD_ROUTE, DEL_ROUTE) and frame.dst == ROOT:
                 # News of a descendant's children: this context passes their frames on too.
+                if bulk(frame):
+                    raise ProtocolError('a route of %d bytes' % len(frame.payload))
                 context_id = unpack(frame.payload)[0][u'id']
                 if frame.handle == DEL_ROUTE:
                     self.router.remove(context_id, link.name)
-                    return self.parent.send_after(context_id, frame)
+                    return self.parent.send_after(context_id, frame, link)
                 self.router.add(context_id, link.name)
             self.parent.pass_on(frame, link)
         elif decision == DOWN:
@@ -147,7 +152,10 @@ class Broker(object):
             if frame.reply_to and frame.reply_to != IS_DEAD and not is_piece(frame.payload):
                 link.send(Frame(frame.src, self.id, frame.reply_to, IS_DEAD, pack(to_text(where))))
         elif decision == REFUSE:
-            self.log(30, 'refused %r: %s' % (frame, where))
+            # Now and then only: whoever sends such frames can send many.
+            self.refused += 1
+            if not self.refused & (self.refused - 1):
+                self.log(30, 'refused %r: %s (%d so far)' % (frame, where, self.refused))
 
     def on_silence(self, link, seconds, over):
         """A neighbour says nothing, or does so again: see Link.keep_alive."""
@@ -198,6 +206,8 @@ class Broker(object):
         elif frame.handle == CALL_FUNCTION:
             self._with('modules', Call(self, frame), self._run, head, bulk)
         elif frame.handle == CANCEL:
+            for handle in (CALL_SERVICE, CALL_FUNCTION):
+                self.assembler.drop(frame.src, handle, head)
             call = self.calls.get((frame.src, head))
             if call and call.state in ('waiting', 'running'):
                 call.cancel()
@@ -211,7 +221,7 @@ class Broker(object):
     def _deliver_from_child(self, link, frame):
         head, _ = unpack(frame.payload)
         if frame.handle == GET_MODULE:
-            self.get_code(head, lambda digest: link.send(
+            self.get_code(set(head), lambda digest: link.send(
                 *frames(frame.src, self.id, LOAD_MODULE, 0, {u'digest': digest}, self.store.blobs[digest])))
         else:
             self.log(30, 'no use for %r' % frame)
@@ -226,10 +236,13 @@ class Broker(object):
     def _with(self, name, call, action, *args):
         """action(call, service, *args), as soon as the service is here; it is None where there is no such."""
         def act(digest=None):
+            if call.state == 'waiting':
+                self.guard(call, load_and_act, digest)
+
+        def load_and_act(digest):
             if digest and name not in self.services:
                 self.services[name] = self._load(name, digest)
-            if call.state == 'waiting':
-                self._guard(call, action, call, self.services.get(name), *args)
+            action(call, self.services.get(name), *args)
         digest = self.boot[u'late'].get(name)
         if digest and name not in self.services:
             self.get_code([digest], act)
@@ -250,7 +263,7 @@ class Broker(object):
         __import__(to_native(texts[-2]))
         return sys.modules[to_native(texts[-2])].SERVICE(self)
 
-    def _guard(self, call, action, *args):
+    def guard(self, call, action, *args):
         """action(*args); what it raises is the call's failure."""
         try:
             action(*args)
@@ -288,6 +301,13 @@ class Broker(object):
         modules.run(call, CALL_FUNCTION, head, bulk)
 
     # life
+
+    def dump(self):
+        """SIGUSR1: say in the log what there is."""
+        def say(call, status):
+            self.log(20, status.text())
+            call.reply()
+        self._with('status', Call(self, Frame(self.id, self.id, 0)), say)
 
     def add_route(self, context_id, link_name):
         self.router.add(context_id, link_name)

@@ -53,7 +53,8 @@ class Reaper(object):
     def forget(self):
         """In a forked child."""
         signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for signum in (signal.SIGCHLD, signal.SIGUSR1):
+            signal.signal(signum, signal.SIG_DFL)
         close(self._rfd, self._wfd)
         self._watched = {}
 

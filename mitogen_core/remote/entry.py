@@ -44,4 +44,5 @@ def main(code, texts):
     broker.parent.event('hello')
     broker.parent.keep_alive(*(tuple(broker.boot[u'alive']) + (broker.on_silence,)))
     broker.parent.send(Frame(head[u'id'], broker.id, HELLO, 0, pack(broker.hello())))
+    signal.signal(signal.SIGUSR1, lambda *_: loop.soon(broker.dump))
     loop.run()

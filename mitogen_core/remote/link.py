@@ -11,6 +11,11 @@ from ..wire.states import LINK, step
 from .loop import close, read, set_cloexec, set_nonblocking
 from .outbox import Outbox, bulk, flow_of
 
+# Bytes of bulk, in all flows, that a link may have waiting here before no more is read, and of other frames that may
+# wait for a link before it is given up.
+MAX_HELD = 64 << 20
+# Words to a neighbour about its windows that it has not read.
+MAX_CONTROL = 1 << 14
 # Why a link is given up.
 SILENT = 'no word for %d s; the host, or the way to it, may be down (see mitosis_alive_timeout)'
 
@@ -37,6 +42,7 @@ class Link(object):
         # Flow (with windows), or None -> bytes of its bulk that came from this link and are not yet passed on.
         self._held = {}
         self._room = {}
+        self._all_held, self._limit = 0, MAX_HELD if windows else WINDOW_SIZE
         self._kept = self._full = False
         self._waiting = []
         self._paused = 0
@@ -54,6 +60,12 @@ class Link(object):
             self.loop.watch(self.rfd, on_read)
             self.loop.watch(self.wfd, None, on_write)
 
+    def describe(self):
+        """For people."""
+        return {u'heard': self.loop.clock() - self._heard_at, u'sent': self.sent, u'received': self.received,
+                u'queued': self._out.queued, u'held': self._all_held, u'paused': self._paused > 0,
+                u'flows': self._out.describe()}
+
     def event(self, event):
         """Note an event of the table LINK."""
         self.state = step(LINK, self.state, event)
@@ -66,16 +78,19 @@ class Link(object):
             for frame in frames:
                 self._out.put(frame)
             self._writable()
+            if self._out.queued > MAX_HELD or self._out.control > MAX_CONTROL:
+                self.close('it does not read what it is sent')
 
     def send_raw(self, data):
         """Send what is no frame, before all frames."""
         self._now.append(data)
 
-    def send_after(self, context, frame):
-        """Send a frame behind all that comes from `context`."""
+    def send_after(self, context, frame, source=None):
+        """Send a frame, which may have come from the link `source`, behind all that comes from `context`."""
         if self.state != 'closed':
             self._out.put_after(context, frame)
             self._writable()
+            self._hold(source)
 
     def pass_on(self, frame, source):
         """Send a frame on behalf of one from the link `source`, which gets its room back when this one is out."""
@@ -83,7 +98,11 @@ class Link(object):
             return
         self._out.put(frame, source.keep() if bulk(frame) else None)
         self._writable()
-        if self._out.queued > HIGH_WATER and source not in self._waiting and source is not self:
+        self._hold(source)
+
+    def _hold(self, source):
+        """Let whoever feeds this link not be read while it is full."""
+        if self._out.queued > HIGH_WATER and source not in self._waiting and source not in (self, None):
             self._waiting.append(source)
             source.pause()
 
@@ -195,9 +214,10 @@ class Link(object):
             size, key = bulk(frame), self._key(frame)
             if size:
                 held = self._held[key] = self._held.get(key, 0) + size
-                if held > max(size, WINDOW_SIZE):
-                    if self.windows:
-                        raise ProtocolError('%d bytes of %r, more than its window' % (held, frame))
+                self._all_held += size
+                if self.windows and held > max(size, WINDOW_SIZE):
+                    raise ProtocolError('%d bytes of %r, more than its window' % (held, frame))
+                if self._all_held > self._limit:
                     self._fill(True)
             self._kept, self._current = False, frame
             self.on_frame(self, frame)
@@ -223,15 +243,16 @@ class Link(object):
         room, self._room = self._room, {}
         for key, size in room.items():
             self._held[key] -= size
+            self._all_held -= size
             if not self._held[key]:
                 del self._held[key]
             if self.windows:
                 self.send(Frame(key[1], key[0], WINDOW, key[2], SIZE.pack(size)))
-        if not self._held:
+        if self._all_held <= self._limit // 2:
             self._fill(False)
 
     def _fill(self, full):
-        """Without windows: read no more, or read again."""
+        """Read no more, or read again."""
         if full != self._full:
             self._full = full
             (self.pause if full else self.resume)()

@@ -3,6 +3,7 @@
 import os
 import sys
 
+from ..wire.constants import CHUNK
 from ..wire.py23 import fs_text
 
 # A line is passed on when it is complete, or this long.
@@ -63,6 +64,7 @@ class Tap(object):
         for value in self._hidden:
             text = text.replace(value, HIDDEN)
         try:
-            _way[1](self._stream, text)
+            for start in range(0, len(text), CHUNK):
+                _way[1](self._stream, text[start:start + CHUNK])
         except Exception:  # it must not become the command's failure
             pass

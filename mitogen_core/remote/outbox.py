@@ -6,6 +6,8 @@ from ..wire.constants import FORWARD_MODULE, HEARTBEAT, LOAD_MODULE, PUBLISH, SM
 from ..wire.errors import ProtocolError
 
 CONTROL = (HEARTBEAT, WINDOW)
+# What a frame takes beyond its payload.
+FRAME_COST = 512
 # Small frames are joined: one write(2) for many.
 BATCH = 1 << 16
 
@@ -16,6 +18,11 @@ def bulk(frame):
     if frame.handle == PUBLISH:
         return size or 1
     return size if size > SMALL and frame.handle not in (FORWARD_MODULE, LOAD_MODULE) else 0
+
+
+def cost(frame):
+    """The bytes that a frame takes here, beyond its window."""
+    return 0 if bulk(frame) else len(frame.payload) + FRAME_COST
 
 
 def flow_of(frame):
@@ -41,7 +48,7 @@ class Outbox(object):
         self._control, self._calls = deque(), deque()
         self._flows = {}
         self._turns = deque()
-        # Bytes of calls, which no window bounds.
+        # What is queued and no window bounds, in bytes.
         self.queued = 0
 
     def put(self, frame, on_taken=None):
@@ -54,14 +61,29 @@ class Outbox(object):
             if not flow:
                 flow = self._flows[key] = Flow(key)
             flow.waiting.append((frame, on_taken))
+            self.queued += cost(frame)
             self._turn(flow)
         else:
             self._calls.append(frame)
-            self.queued += len(frame.payload)
+            self.queued += cost(frame)
+
+    @property
+    def control(self):
+        """Number of frames in the first lane."""
+        return len(self._control)
+
+    def describe(self):
+        """Flows that wait for something: for people."""
+        return [{u'src': flow.key[0], u'dst': flow.key[1], u'publications': bool(flow.key[2]),
+                 u'waiting': len(flow.waiting), u'under_way': flow.under_way} for flow in self._flows.values()]
 
     def put_after(self, context, frame):
-        """Queue a frame behind all that comes from `context`."""
-        flows = [flow for flow in self._flows.values() if flow.key[0] == context and flow.waiting]
+        """Queue a frame behind all that comes from `context`, but for publications: these are dropped."""
+        ours = [flow for flow in self._flows.values() if flow.key[0] == context and flow.waiting]
+        for flow in ours:
+            if flow.key[2]:
+                self._drop(flow)
+        flows = [flow for flow in ours if not flow.key[2]]
         left = [len(flows)]
 
         def one_less():
@@ -98,9 +120,12 @@ class Outbox(object):
         while not parts and self._turns:
             flow = self._turns.popleft()
             flow.ready = False
+            if not flow.waiting:
+                continue
             frame, on_taken = flow.waiting.popleft()
             if frame:
                 flow.under_way += bulk(frame) if self._windows else 0
+                self.queued -= cost(frame)
                 parts = [frame.header(), frame.payload]
             self._turn(flow)
             if on_taken:
@@ -114,7 +139,7 @@ class Outbox(object):
             frame = (self._control or self._calls).popleft()
             parts += [frame.header(), frame.payload]
             size += len(frame.payload)
-            self.queued -= 0 if frame.handle in CONTROL else len(frame.payload)
+            self.queued -= 0 if frame.handle in CONTROL else cost(frame)
         return [b''.join(parts)] if parts else []
 
     def clear(self):
@@ -122,6 +147,10 @@ class Outbox(object):
         flows = list(self._flows.values())
         self.__init__(self._windows)
         for flow in flows:
-            for frame, on_taken in flow.waiting:
-                if frame and on_taken:
-                    on_taken()
+            self._drop(flow)
+
+    def _drop(self, flow):
+        waiting, flow.waiting = flow.waiting, deque()
+        for frame, on_taken in waiting:
+            if frame and on_taken:
+                on_taken()

@@ -280,7 +280,9 @@ def start(loop, forget):
         forget()
         os.setsid()
         Supervisor(fd).main()
-    except BaseException:
-        execute.traceback.print_exc()
+    except BaseException as e:
+        # The broker may have gone in the middle of an answer.
+        if getattr(e, 'errno', None) != errno.EPIPE:
+            execute.traceback.print_exc()
     finally:
         os._exit(1)

@@ -4,6 +4,7 @@ The code of runners is not among what each broker is born with (bootstrap.LATE):
 """
 
 from ..wire.constants import CALL_SERVICE, CANCEL, FORWARD_LOG, LOAD_MODULE, PUBLISH, ROOT, SHUTDOWN
+from ..wire.errors import ProtocolError
 from ..wire.frames import Frame
 from ..wire.payloads import MORE, frames, is_piece, pack, unpack
 from .children import kill_group
@@ -41,11 +42,14 @@ class Runner(object):
         self.link.send(*frames(0, 0, handle, 0, head, bulk))
 
     def _cancel(self):
+        if self.executor:
+            # Its supervisor may be waiting for somebody who wants what it publishes.
+            kill_group(self.executor)
         self.link.send(Frame(0, 0, CANCEL, 0, pack(None)))
 
     def _on_frame(self, link, frame):
         if frame.handle == FORWARD_LOG:
-            self.broker.send(ROOT, FORWARD_LOG, unpack(frame.payload)[0])
+            self.broker.parent.pass_on(Frame(ROOT, self.broker.id, FORWARD_LOG, 0, frame.payload), link)
             return
         if frame.handle == PUBLISH:
             self._on_published(frame)
@@ -60,10 +64,13 @@ class Runner(object):
             return
         call, self.call, self.executor = self.call, None, None
         if call:
-            if u'error' in head:
-                call.fail(head[u'error'][0], head[u'error'][1])
-            else:
-                call.reply(head, output)
+            try:
+                if u'error' in head:
+                    call.fail(head[u'error'][0], head[u'error'][1])
+                else:
+                    call.reply(head, output)
+            except ProtocolError as e:  # it fitted only just
+                call.fail('internal', '%s' % e)
         self.pool.idle(self)
 
     def _on_published(self, frame):
@@ -114,7 +121,7 @@ class Modules(object):
         def arrived(digest):
             count[0] -= 1
             if not count[0] and call.state == 'waiting':
-                self.run(call, handle, head, bulk)
+                self.broker.guard(call, self.run, call, handle, head, bulk)
         self.broker.get_code(missing, arrived)
 
     def submit(self, call, handle, head, bulk):

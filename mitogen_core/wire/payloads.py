@@ -158,6 +158,11 @@ class Assembler(object):
         self._pieces = {}
         self._left = limit
 
+    def drop(self, src, handle, reply_to=0):
+        """Forget the pieces of a message that will not be finished."""
+        for piece in self._pieces.pop((src, handle, reply_to), ()):
+            self._left += len(piece) + 4 + PIECE_COST
+
     def feed(self, frame):
         """(head, bulk) if `frame` ends a message, else None.  Raises ProtocolError."""
         key = (frame.src, frame.handle, frame.reply_to)

@@ -83,6 +83,18 @@ def test_a_result_that_can_not_be_sent(context: Context):
     assert context.call(remote_functions.same, 1).result(SECONDS) == 1
 
 
+@pytest.mark.parametrize('depth', [29, 30, 31, 32, 40])
+def test_a_result_that_fits_only_just(context: Context, depth: int):
+    call = context.call(remote_functions.nested, depth)
+    try:
+        value = call.result(SECONDS)
+    except CallError as e:
+        assert depth > 30 and 'too deep' in e.text
+    else:
+        assert depth < 32 and str(value) == '[' * depth + ']' * depth
+    assert context.call(remote_functions.same, 1).result(SECONDS) == 1
+
+
 def test_cancelled(context: Context, fifo):
     here, go = fifo('here'), fifo('go')
     call = context.call(remote_functions.meet, here, go)
@@ -93,6 +105,7 @@ def test_cancelled(context: Context, fifo):
     with pytest.raises(concurrent.futures.CancelledError):
         call.result(SECONDS)
     assert not context.tree.connection._requests
+    assert context.tree.status()['pending'] == 0
 
 
 def test_in_time_or_not(context: Context, fifo):
@@ -255,6 +268,29 @@ def test_what_forks_publish(tree: Tree, context: Context):
     heard = tree.subscribe('slot')
     context.call(remote_functions.say_in_a_fork, 'slot').result(SECONDS)
     assert [heard.get(SECONDS).value for _ in range(2)] == ['before', 'after']
+
+
+def test_a_context_that_dies_while_its_publications_wait(tree: Tree, edge: Interpreter):
+    """Its calls are told at once, whoever is not reading."""
+    root = tree.local(edge.path)
+    child = root.via('a child', ['/bin/sh', '-c', _boot(edge)])
+    tree.subscribe('slot', size=1, policy='block')
+    call = child.call(remote_functions.forever)
+    child.call(remote_functions.say, 'slot', [0] * 400, bytes(CHUNK // 4))
+    leaks.wait_until(lambda: tree.status()['channels'][0]['waiting'], 'a message without room')
+    os.kill(child.pid, signal.SIGKILL)
+    with pytest.raises(ChannelError):
+        call.result(SECONDS)
+
+
+def test_a_publisher_that_waits_can_be_cancelled(tree: Tree, context: Context, fifo):
+    tree.subscribe('slot', size=1, policy='block')
+    alive = fifo('alive')
+    call = context.call(remote_functions.say_for_ever, alive, 'slot', bytes(CHUNK // 4))
+    with open(alive, 'rb') as file:
+        leaks.wait_until(lambda: tree.status()['channels'][0]['waiting'], 'a message without room')
+        assert call.cancel()
+        assert file.read() == b''  # it has ended
 
 
 # --- life

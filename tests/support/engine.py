@@ -84,8 +84,8 @@ def environment(**values: str) -> Iterator[None]:
 class Engine:
     """A multiplexer that lives as long as a process of ours, `watched`.  All it starts carries `mark`."""
 
-    def __init__(self, base: pathlib.Path, mark: str) -> None:
-        self.folder, self.log, self.mark = base / 'engine', base / 'mux.log', mark
+    def __init__(self, base: pathlib.Path, mark: str, log: bool = True) -> None:
+        self.folder, self.log, self.mark = base / 'engine', base / 'mux.log' if log else '', mark
         self.watched = subprocess.Popen(['cat'], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         self._clients: list[Client] = []
         self.client = self.connect()
@@ -124,7 +124,7 @@ class Engine:
         return dict(self.client.call(ROOT, 'status', 'status', {}, timeout=SECONDS)[0])
 
     def logged(self) -> str:
-        return self.log.read_text() if self.log.exists() else ''
+        return self.log.read_text() if self.log and self.log.exists() else ''
 
     # contexts
 

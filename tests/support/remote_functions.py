@@ -44,6 +44,19 @@ def say(slot, values, bulk, keep=False):
     return len(values)
 
 
+def say_for_ever(alive, slot, bulk):
+    os.open(alive, os.O_WRONLY)
+    while True:
+        publish(slot, None, bulk)
+
+
+def nested(depth):
+    value = []
+    for _ in range(depth - 1):
+        value = [value]
+    return value
+
+
 def say_in_a_fork(slot):
     publish(slot, u'before')
     pid = os.fork()

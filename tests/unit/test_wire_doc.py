@@ -6,9 +6,10 @@ import re
 
 import pytest
 
-from mitogen_core.controller import bootstrap, channels, contexts, modules
+from mitogen_core.controller import bootstrap, channels, contexts, modules, status
 from mitogen_core.remote import contexts as remote_contexts
 from mitogen_core.remote import runners
+from mitogen_core.remote import status as remote_status
 from mitogen_core.remote.services import SERVICES
 from mitogen_core.wire import constants, frames, payloads, states
 from tests.support.sources import ROOT
@@ -101,13 +102,13 @@ def test_services():
         if row[0] in ('broker', 'root'):
             service, _, methods = row[1].partition('.')
             found |= {(row[0], service, method.strip(' .')) for method in methods.split(',')}
-    services = {**SERVICES, 'contexts': remote_contexts.SERVICE, 'modules': runners.SERVICE}
+    services = {**SERVICES, 'contexts': remote_contexts.SERVICE, 'modules': runners.SERVICE,
+                'status': remote_status.SERVICE}
     ours = {('broker', name, method[3:]) for name, service in services.items()
             for method in vars(service) if method.startswith('do_')}
-    roots = (contexts.Contexts, modules.Modules, channels.Channels)
+    roots = (contexts.Contexts, modules.Modules, channels.Channels, status.Status)
     ours |= {('root', service.__name__.lower(), method[3:]) for service in roots
              for method in vars(service) if method.startswith('do_')}
-    ours |= {('root', 'status', 'status'), ('root', 'status', 'shutdown')}
     assert found == ours
 
 

@@ -11,20 +11,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mitogen_core.controller.calls import OwnCall
+from mitogen_core.controller.calls import OwnCall, Pending
 from mitogen_core.controller.log import Log
 from mitogen_core.controller.multiplexer import Multiplexer
 from mitogen_core.remote.link import Link
 from mitogen_core.wire.constants import (
     ADD_ROUTE,
     CALL_SERVICE,
+    CANCEL,
     DEL_ROUTE,
     FIRST_CLIENT,
     FORWARD_LOG,
     GET_MODULE,
     HELLO,
     IS_DEAD,
+    PUBLISH,
     ROOT,
+    SUBSCRIBE,
+    WINDOW,
 )
 from mitogen_core.wire.frames import Frame
 from mitogen_core.wire.payloads import Assembler, frames, pack
@@ -130,6 +134,11 @@ REFUSED = {
     'an end of another target': sent(DEL_ROUTE, {'id': VICTIM, 'reason': 'forged'}),
     'code by odd names': sent(GET_MODULE, [{}, []]),
     'an answer that is no pair': sent(OWN, 5),
+    'a publication that is none': sent(PUBLISH, 7) + sent(PUBLISH, {}) + sent(PUBLISH, {'slot': [], 'keep': True}),
+    'a publication of another target': sent(PUBLISH, {'slot': 'x', 'value': 1, 'keep': True}, src=VICTIM),
+    'room that it was not sent': Frame(VILLAIN, ROOT, WINDOW, 0, b'\0\0\1\0').encode(),
+    'what only clients say': sent(CANCEL, 1000),
+    'what only a parent says': sent(SUBSCRIBE, {'slot': 'x', 'wanted': True}),
     'an id that nobody gave it': sent(ADD_ROUTE, {'id': UNUSED, 'parent': VILLAIN}),
 }
 
@@ -139,7 +148,8 @@ def test_nothing_else_is_harmed(name):
     with a_world() as world:
         world.villain.feed(REFUSED[name])
         world.unharmed()
-        assert world.mux.loop.running is False and not world.mux.loop._soon, 'nothing was started'
+        assert world.mux.loop.running is False
+        assert {each.__name__ for each in world.mux.loop._soon} <= {'_make_room'}, 'nothing was started'
 
 
 heads = st.recursive(st.one_of(st.none(), st.integers(-2, 90), st.sampled_from(['id', 'ok', 'error', b'\xff'])),
@@ -157,3 +167,27 @@ def test_any_messages(messages):
         for handle, head, dst, src, reply_to in messages:
             world.villain.feed(sent(handle, head, dst=dst, src=src, reply_to=reply_to))
         world.unharmed()
+
+
+@pytest.mark.parametrize('first', ['context', 'client'])
+def test_a_worker_and_a_context_that_are_gone_together(first):
+    """Telling either of the other's end finds that one gone too, in the middle of the telling."""
+    with a_world() as world:
+        ours, theirs = socket.socketpair()
+        fd = os.dup(ours.fileno())
+        ours.close()
+        mux, client = world.mux, FIRST_CLIENT
+        link = mux.clients[client] = Link(mux.loop, fd, fd, mux._on_client_frame, mux._on_client_close, client)
+        mux.assemblers[client] = Assembler()
+        for reply_to in range(1000, 1008):
+            mux.pending[client, reply_to] = Pending(VILLAIN, 0)
+        mux.pending[client, 2000] = Pending(VICTIM, 0)
+        theirs.close()
+        if first == 'context':
+            world.villain.close('gone')
+            mux.context_gone(VILLAIN, 'gone')
+        else:
+            world.sockets[2].close()  # the other end of the villain's link
+            link.close('gone')
+        assert client not in mux.clients and not mux.pending
+        assert world.victim.state == 'up'

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from mitogen_core.remote.link import Link
+from mitogen_core.remote.link import MAX_CONTROL, Link
 from mitogen_core.remote.loop import Loop
 from mitogen_core.remote.outbox import bulk
-from mitogen_core.wire.constants import CALL_SERVICE, CHUNK, HIGH_WATER, SMALL, WINDOW, WINDOW_SIZE
+from mitogen_core.wire.constants import CALL_SERVICE, CHUNK, HIGH_WATER, PUBLISH, SMALL, WINDOW, WINDOW_SIZE
 from mitogen_core.wire.frames import Frame, FrameDecoder
 from mitogen_core.wire.payloads import SIZE
 
@@ -187,3 +187,37 @@ def test_a_flood_of_small_frames(router: Router):
     assert router.links[STOPPED]._out.queued <= HIGH_WATER + (1 << 17) + SMALL
     assert router.heard(STOPPED)
     assert not router.links[SOURCE]._paused
+
+
+@pytest.mark.parametrize('router', [True], indirect=True)
+def test_any_number_of_flows_is_too_much(router: Router):
+    """Each in its window; whoever sends them all is not read any more, and goes on when some are out."""
+    router.links[SOURCE]._limit = 2 * WINDOW_SIZE
+    with pytest.raises(BlockingIOError):
+        for flow in range(100):
+            router.say(Frame(STOPPED, 100 + flow, CALL_SERVICE, 0, bytes(CHUNK)))
+    assert router.links[SOURCE]._paused and SOURCE not in router.ends
+    router.heard(STOPPED)
+    assert not router.links[SOURCE]._paused
+
+
+def test_small_frames_behind_bulk_are_no_way_round(router: Router):
+    frame = Frame(STOPPED, SOURCE, CALL_SERVICE, 0, bytes(SMALL))
+    for number in range(3):
+        router.say(chunk(STOPPED, number))
+    with pytest.raises(BlockingIOError):
+        for _ in range(2 * HIGH_WATER // SMALL):
+            router.say(frame)
+    assert router.links[STOPPED]._out.queued <= HIGH_WATER + (1 << 18) + SMALL
+
+
+@pytest.mark.parametrize('router', [True], indirect=True)
+def test_one_that_does_not_read_its_windows(router: Router):
+    frames = b''.join(Frame(99, n, PUBLISH).encode() for n in range(MAX_CONTROL + 20000))
+    for start in range(0, len(frames), 1 << 16):
+        try:
+            router.peers[SOURCE].sendall(frames[start:start + (1 << 16)])
+        except OSError:
+            break
+        router.settle()
+    assert router.ends == {SOURCE: 'it does not read what it is sent'}

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mitogen_core.remote.outbox import Outbox, bulk
+from mitogen_core.remote.outbox import FRAME_COST, Outbox, bulk
 from mitogen_core.wire.constants import (
     CALL_SERVICE,
     CANCEL,
     DEL_ROUTE,
     FORWARD_MODULE,
     HEARTBEAT,
+    PUBLISH,
     SMALL,
     WINDOW,
     WINDOW_SIZE,
@@ -193,3 +194,38 @@ def test_any_course(events):
 
 def test_a_window_is_no_bulk():
     assert not bulk(Frame(1, 2, WINDOW, 0, b'1234'))
+
+
+def test_publications_of_a_context_that_is_gone_hold_nothing_up():
+    """They may wait for ever."""
+    outbox, back = Outbox(True), []
+    for _ in range(6):
+        outbox.put(frame(1, 0, CHUNK, PUBLISH), lambda: back.append(1))
+    outbox.put(frame(1, 2, CHUNK, number=1))
+    taken(outbox)
+    outbox.put_after(1, frame(8, 0, 1, DEL_ROUTE, number=7))
+    assert numbers(taken(outbox)) == [7] and len(back) == 6
+    outbox.acked((1, 0, PUBLISH), 4 * CHUNK)
+    assert numbers(taken(outbox)) == []
+
+
+def test_publications_are_a_flow_of_their_own():
+    outbox = Outbox(True)
+    for number in range(9):
+        outbox.put(frame(1, 0, CHUNK, PUBLISH, number))
+    outbox.put(frame(1, 0, number=10))
+    assert numbers(taken(outbox)) == [10, 0, 1, 2, 3]
+
+
+def test_small_frames_count_wherever_they_wait():
+    outbox = Outbox(True)
+    for _ in range(5):
+        outbox.put(frame(1, 2, CHUNK))
+    for _ in range(100):
+        outbox.put(frame(1, 2, 0))
+    outbox.put(frame(3, 2, 0))
+    assert outbox.queued == 101 * FRAME_COST
+    taken(outbox)
+    outbox.acked((1, 2, 0), 4 * CHUNK)
+    taken(outbox)
+    assert outbox.queued == 0

@@ -1,0 +1,89 @@
+"""The `status` service of the multiplexer, and its answer to SIGUSR1: what is there, and who waits for whom."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+from .report import lines
+
+# What contexts are given to say what they are doing.
+SECONDS = 5
+
+
+class Status:
+    def __init__(self, mux: Any) -> None:
+        self.mux = mux
+
+    def describe(self) -> dict[str, Any]:
+        """Of this process alone."""
+        mux, now = self.mux, self.mux.loop.clock()
+        return {'pid': os.getpid(), 'clients': len(mux.clients), 'pending': len(mux.pending),
+                'calls': [{'client': client, 'handle': handle, 'context': asked.context, 'seconds': now - asked.since}
+                          for (client, handle), asked in mux.pending.items()],
+                'contexts': mux.contexts.describe(), 'modules': mux.modules.describe(),
+                'channels': mux.channels.describe(),
+                'links': {name: child.link.describe() for name, child in mux.children.items() if child.link}}
+
+    def do_status(self, call: Any, args: dict[str, Any], bulk: bytes) -> None:
+        """What is there: for people and tests."""
+        call.reply(self.describe())
+
+    def do_shutdown(self, call: Any, args: dict[str, Any], bulk: bytes) -> None:
+        call.reply()
+        self.mux.loop.soon(self.mux.loop.stop)
+
+    def do_tree(self, call: Any, args: dict[str, Any], bulk: bytes) -> None:
+        """As `status`; each of the contexts has a `status` too: what it says of itself, or {'error': text}.  `lines` is
+        the same as text."""
+        self.gather(lambda tree: call.reply(dict(tree, lines=list(lines(tree)))))
+
+    def gather(self, callback: Callable[[dict[str, Any]], None]) -> None:
+        """callback(tree), when all contexts have answered or had their time."""
+        tree = self.describe()
+        waiting = {context['id']: context for context in tree['contexts'] if context['ready']}
+
+        def end() -> None:
+            if timer[2]:
+                self.mux.loop.cancel(timer)
+                callback(tree)
+
+        def late() -> None:
+            for context in waiting.values():
+                context.setdefault('status', {'error': f'no answer within {SECONDS} s'})
+            callback(tree)
+        timer = self.mux.loop.later(SECONDS, late)
+        left = set(waiting)
+        for context in list(waiting):
+            def answered(kind: str, value: Any, bulk: bytes, context: int = context) -> None:
+                waiting[context].setdefault('status', _plain(value) if kind == 'ok' else {'error': str(value)})
+                left.discard(context)
+                if not left:
+                    end()
+            self.mux.call(context, 'status', 'status', {}, answered)
+        if not waiting:
+            end()
+
+    def dump(self) -> None:
+        """SIGUSR1: to the log, or, where there is none, into the folder of the run."""
+        def write(tree: dict[str, Any]) -> None:
+            if self.mux.log.on:
+                for line in lines(tree):
+                    self.mux.log.write(20, line)
+            else:
+                path = pathlib.Path(self.mux.folder, 'status.txt')
+                path.write_text('\n'.join(lines(tree)) + '\n')
+        self.gather(write)
+
+
+def _plain(value: Any) -> Any:
+    """What a target says, with text for bytes: it may be anything."""
+    if isinstance(value, bytes):
+        return value.decode('utf-8', 'replace')
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value
