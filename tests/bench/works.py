@@ -15,6 +15,7 @@ class Work:
     text: str
     hosts: int
     tasks: list[dict[str, Any]]
+    # Below 0: any.
     expected_ok: int
 
     @property
