@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pathlib
 import re
 from collections.abc import Iterator
 
@@ -13,6 +15,7 @@ from tests.integration.support.hosts import Hosts
 from tests.integration.support.scenarios import Scenario, Stages, differences
 
 pytestmark = pytest.mark.timeout(900)
+COLLECTIONS = pathlib.Path(os.environ.get('MITOSIS_COLLECTIONS', ''), 'ansible_collections')
 
 
 def cases() -> list[tuple[tuple[Core, str], Scenario]]:
@@ -50,6 +53,8 @@ def stages(request: pytest.FixtureRequest, network: Hosts, tmp_path_factory: pyt
 
 def test_same(pair: tuple[Core, str], scenario: Scenario, stages: Stages) -> None:
     core, way = pair
+    if scenario.name == 'collections' and not (COLLECTIONS / 'ansible' / 'posix').is_dir():
+        pytest.skip("ansible.posix is not here: PyPI's package `ansible` could not be fetched")
     stock, ours = (stages.stage(core, name).wanted[scenario].result() for name in ('stock', way))
     texts = '\n'.join(str(finished) for finished in stock.finished)
     assert all(finished.code != 999 for finished in (*stock.finished, *ours.finished)), 'it did not end'
