@@ -18,7 +18,7 @@ BURST, RATE = 200, 20
 class Log:
     """Lines of time, level, where, text.  Where a path is empty nothing is written.
 
-    `ansible`: a file that Ansible writes to as well (its log_path): lines look like its own, from INFO on.  What targets
+    `ansible`: a file that Ansible writes to too (its log_path): lines look like its own, from INFO on.  What targets
     say is bounded in number; how many lines were left out is said too.
     """
 
