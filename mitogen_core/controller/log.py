@@ -1,4 +1,4 @@
-"""The multiplexer's log: silent unless MITOSIS_LOG names a file."""
+"""The multiplexer's log: the file that MITOSIS_LOG names, and Ansible's own log, if there is one."""
 
 from __future__ import annotations
 
@@ -6,27 +6,40 @@ import logging
 import os
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any
 
 from ..wire.py23 import to_text
 
+# Of each target: so many lines at once, and so many more in each second.
+BURST, RATE = 200, 20
+
 
 class Log:
-    """Lines of time, level, where, text.  `path` empty: nothing is written."""
+    """Lines of time, level, where, text.  Where a path is empty nothing is written.
 
-    def __init__(self, path: str) -> None:
-        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600) if path else -1
+    `ansible`: a file that Ansible writes to too (its log_path): lines look like its own, from INFO on.  What targets
+    say is bounded in number; how many lines were left out is said too.
+    """
+
+    def __init__(self, path: str, ansible: str = '', clock: Callable[[], float] = time.monotonic) -> None:
+        self._fd, self._ansible = _open(path), _open(ansible)
+        self._clock = clock
+        self._allowed: dict[str, tuple[float, float, int]] = {}
 
     @property
     def on(self) -> bool:
         """Is anything written?"""
-        return self._fd >= 0
+        return self._fd >= 0 or self._ansible >= 0
 
     def write(self, level: int, text: str, where: str = 'multiplexer') -> None:
+        name, now = logging.getLevelName(level), time.time()
+        stamp, text = time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(now)), plain(text)
         if self._fd >= 0:
-            stamp = time.strftime('%Y-%m-%d %H:%M:%S')
-            line = f'{stamp} {os.getpid()} {logging.getLevelName(level)} {plain(where)}: {plain(text)}\n'
-            os.write(self._fd, line.encode('utf-8', 'replace'))
+            _append(self._fd, f'{stamp} {os.getpid()} {name} {plain(where)}: {text}')
+        if self._ansible >= 0 and level >= logging.INFO:
+            _append(self._ansible, f'{stamp},{int(now % 1 * 1000):03d} p={os.getpid()} u={_user()} n=mitogen {name}| '
+                                   f'{plain(where)}: {text}')
 
     def error(self, what: str) -> None:
         """Write the exception being handled."""
@@ -35,11 +48,40 @@ class Log:
 
     def remote(self, where: str, head: Any) -> None:
         """A record that a context forwarded: what it says is text from a target."""
-        if isinstance(head, dict):
+        if isinstance(head, dict) and self._may(where):
             level, name = head.get('level'), to_text(head.get('name', ''))[:80]
             known = isinstance(level, int) and 0 <= level <= logging.CRITICAL
             text = to_text(head.get('text', ''))[:4096]
             self.write(int(level or 0) if known else logging.INFO, text, f'{where} {name}')
+
+    def _may(self, where: str) -> bool:
+        """Has this target not said too much lately?"""
+        now = self._clock()
+        left, before, silenced = self._allowed.get(where, (BURST, now, 0))
+        left = min(BURST, left + (now - before) * RATE)
+        if left < 1:
+            self._allowed[where] = left, now, silenced + 1
+            return False
+        self._allowed[where] = left - 1, now, 0
+        if silenced:
+            self.write(logging.WARNING, f'{silenced} lines were left out', where)
+        return True
+
+
+def _open(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600) if path else -1
+
+
+def _append(fd: int, line: str) -> None:
+    os.write(fd, f'{line}\n'.encode('utf-8', 'replace'))
+
+
+def _user() -> str:
+    import getpass
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return str(os.getuid())
 
 
 def plain(text: str) -> str:

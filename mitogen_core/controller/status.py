@@ -20,10 +20,12 @@ class Status:
     def describe(self) -> dict[str, Any]:
         """Of this process alone."""
         mux, now = self.mux, self.mux.loop.clock()
+        # Chains that differ by an interpreter may lead to one context: it is told once, by the shortest.
+        contexts = {context['id']: context for context in reversed(mux.contexts.describe())}
         return {'pid': os.getpid(), 'clients': len(mux.clients), 'pending': len(mux.pending),
                 'calls': [{'client': client, 'handle': handle, 'context': asked.context, 'seconds': now - asked.since}
                           for (client, handle), asked in mux.pending.items()],
-                'contexts': mux.contexts.describe(), 'modules': mux.modules.describe(),
+                'contexts': list(reversed(contexts.values())), 'modules': mux.modules.describe(),
                 'channels': mux.channels.describe(),
                 'links': {name: child.link.describe() for name, child in mux.children.items() if child.link}}
 

@@ -19,17 +19,18 @@ START_SECONDS = 30
 LOCK = 'mux.lock'
 
 
-def command(folder: str, watched: int) -> list[str]:
-    """How to start a multiplexer that listens in `folder` until process `watched` ends."""
+def command(folder: str, watched: int, log: str = '') -> list[str]:
+    """How to start a multiplexer that listens in `folder` until process `watched` ends; `log`: Ansible's, if there is
+    one."""
     root = str(pathlib.Path(__file__).resolve().parent.parent.parent)
     code = (f'import sys;sys.path.insert(0,{root!r});sys.dont_write_bytecode={sys.dont_write_bytecode!r};'
             'from mitogen_core.controller.supervisor import main;main()')
-    return [sys.executable, '-I', '-S', '-c', code, folder, str(watched)]
+    return [sys.executable, '-I', '-S', '-c', code, folder, str(watched), log]
 
 
-def start(folder: str, watched: int) -> subprocess.Popen[bytes]:
+def start(folder: str, watched: int, log: str = '') -> subprocess.Popen[bytes]:
     """Start it; the process returned ends with 0 as soon as the real one listens."""
-    return subprocess.Popen(command(folder, watched), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+    return subprocess.Popen(command(folder, watched, log), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                             stderr=subprocess.STDOUT, start_new_session=True, cwd='/')
 
 
@@ -45,7 +46,7 @@ def ready(process: subprocess.Popen[bytes]) -> None:
         raise StartError('the multiplexer did not start: ' + output.decode('utf-8', 'replace').strip()[-500:])
 
 
-def connect(folder: str, watched: int) -> Client:
+def connect(folder: str, watched: int, log: str = '') -> Client:
     """A client of the multiplexer of `folder`, which is started where it is missing.
 
     `folder` belongs to this user alone and exists.  Raises StartError.
@@ -61,7 +62,7 @@ def connect(folder: str, watched: int) -> Client:
         try:
             return Client(path)
         except OSError:
-            ready(start(folder, watched))
+            ready(start(folder, watched, log))
             return Client(path)
     except OSError as e:
         raise StartError(f'the multiplexer can not be reached: {e.strerror}') from e
@@ -73,8 +74,8 @@ def connect(folder: str, watched: int) -> Client:
 
 
 def main() -> None:
-    """argv: folder, pid to watch."""
-    folder, watched = sys.argv[1], int(sys.argv[2])
+    """argv: folder, pid to watch, Ansible's log."""
+    folder, watched, log = sys.argv[1], int(sys.argv[2]), sys.argv[3]
     path = os.path.join(folder, SOCKET)
     fd = watch_process(watched)
     listener = bind(path)
@@ -93,7 +94,7 @@ def main() -> None:
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    mux = Multiplexer(listener, Log(os.environ.get('MITOSIS_LOG', '')), folder)
+    mux = Multiplexer(listener, Log(os.environ.get('MITOSIS_LOG', ''), log), folder)
     signal.signal(signal.SIGUSR1, lambda *_: mux.loop.soon(mux.status.dump))
     signal.signal(signal.SIGTERM, lambda *_: mux.loop.stop())
     when_ended(mux.loop, watched, fd, mux.loop.stop)

@@ -22,6 +22,12 @@ def folder() -> str:
     return path
 
 
+def log() -> str:
+    """Ansible's own log, if there is one that we may write to."""
+    path = str(C.DEFAULT_LOG_PATH or '')
+    return path if path and os.access(path, os.W_OK) and not os.path.isdir(path) else ''
+
+
 def client(run_pid: int) -> Client:
     """This process's connection to the multiplexer, which lives as long as process `run_pid`."""
     global _client
@@ -30,7 +36,7 @@ def client(run_pid: int) -> Client:
             found = Client(os.path.join(folder(), SOCKET))
         except OSError:
             from ...mitogen_core.controller import supervisor
-            found = supervisor.connect(folder(), run_pid)
+            found = supervisor.connect(folder(), run_pid, log())
         _client = (os.getpid(), found)
     return _client[1]
 

@@ -78,7 +78,7 @@ class Accelerated:
         global _starting
         folder = _runtime.folder()
         if _starting is None and not os.path.exists(os.path.join(folder, SOCKET)):
-            _starting = supervisor.start(folder, os.getpid())
+            _starting = supervisor.start(folder, os.getpid(), _runtime.log())
 
     def _queue_task(self, host: Any, task: Any, task_vars: Any, play_context: Any) -> Any:
         if self._methods is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from tests.integration.support.control import Control
@@ -30,3 +32,13 @@ def test_a_play(control: Control):
     assert all('error' not in context['status'] for context in contexts)
     assert last['lines'][0].startswith('multiplexer, pid ')
     assert sum('m_target@' in line for line in last['lines']) == 2
+
+
+def test_ansibles_own_log(control: Control):
+    path = control.folder / 'ansible.log'
+    done = control.tasks('- command: id -un', env={'ANSIBLE_LOG_PATH': str(path)})
+    assert done.code == 0, done
+    lines = path.read_text().splitlines()
+    assert any(re.fullmatch(r'\S+ \S+ p=\d+ u=\S+ n=mitogen INFO\| multiplexer: \S+ is ready: root@t1, pid \d+', line)
+               for line in lines), lines
+    assert 'mitogen' not in done.text

@@ -112,7 +112,7 @@ SCENARIOS = (
     # By the way in `connection`, the inventory says another one.
     Scenario('connections', (Step('{keywords}/connections/play.yml', env={
         'ANSIBLE_CALLBACKS_ENABLED': 'record,told'}),), ways=('strategy',)),
-    Scenario('debugger', (Step('{keywords}/debugger.yml', DEBUGGED), Step('{keywords}/debugger-once.yml', DEBUGGED_ONCE))),
+    Scenario('debugger', (Step('{keywords}/debugger.yml', DEBUGGED), Step('{keywords}/debugger-once.yml --forks 1', DEBUGGED_ONCE))),
     play('collections'),
     Scenario('words', (
         Step('{keywords}/words.yml --limit t1 --tags two,three'),

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mitogen_core.controller.log import Log
+from mitogen_core.controller.log import BURST, RATE, Log
 
 texts = st.text('a\x1b[]\n\r\t\b\x07\x9b\u202e\u2028\ud800\U0001f600\\%s', max_size=30)
 odd = st.one_of(st.none(), st.integers(), st.binary(max_size=9), st.lists(st.integers(), max_size=2), texts)
@@ -80,3 +80,34 @@ def test_errors_are_written_line_by_line(tmp_path):
     assert len(lines) > 3 and lines.pop() == ''
     assert all(line.isprintable() and 'ERROR multiplexer: a service: ' in line for line in lines)
     assert any(r'ValueError: bad\x1b[2J' in line for line in lines)
+
+
+def test_ansibles_own_log(tmp_path):
+    path = tmp_path / 'ansible.log'
+    path.write_text('2026-01-01 00:00:00,000 p=1 u=root n=ansible INFO| PLAY\n')
+    log = Log('', str(path))
+    assert log.on
+    log.remote('web1', {'level': logging.WARNING, 'name': 'mitogen.broker', 'text': 'disk is full'})
+    log.write(logging.DEBUG, 'nothing for people')
+    first, second = path.read_text().splitlines()
+    assert first.endswith('PLAY')
+    assert re.fullmatch(r'\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} p=\d+ u=\S+ n=mitogen WARNING\| '
+                        r'web1 mitogen\.broker: disk is full', second)
+
+
+def test_a_target_that_says_too_much(tmp_path):
+    now = [0.0]
+    log = Log(str(tmp_path / 'log'), clock=lambda: now[0])
+
+    def lines():
+        return [line.partition(' INFO ')[2] or line.partition(' WARNING ')[2]
+                for line in (tmp_path / 'log').read_text().splitlines()]
+    for n in range(BURST + 50):
+        log.remote('web1', {'level': 20, 'name': 'x', 'text': str(n)})
+    assert lines() == [f'web1 x: {n}' for n in range(BURST)]
+    log.remote('web2', {'level': 20, 'name': 'x', 'text': 'another'})
+    assert lines()[BURST:] == ['web2 x: another']
+    now[0] = 1.0
+    for n in range(2 * RATE):
+        log.remote('web1', {'level': 20, 'name': 'x', 'text': f'later {n}'})
+    assert lines()[BURST + 1:] == ['web1: 50 lines were left out', *(f'web1 x: later {n}' for n in range(RATE))]
