@@ -19,15 +19,15 @@ from bench import ASK, machine
 from runs import HERE, Bench, BenchError, Contestant, contestants
 from works import Work
 
-PINGS = 40
+PINGS = 60
 
 
 def play(size: int) -> Work:
     """Pings on one name of the host, and the copy, unless it is of no size, on the other."""
     pings = [{"name": f"ping {n}", "ansible.builtin.ping": {}} for n in range(PINGS)]
     copy = [{"name": "warm", "ansible.builtin.ping": {}},
-            {"name": "copy", "ansible.builtin.copy": {"src": "{{ bench_large }}", "dest": "{{ bench_folder }}-large"}},
-            {"name": "remove", "ansible.builtin.file": {"path": "{{ bench_folder }}-large", "state": "absent"}}]
+            {"name": "copy", "ansible.builtin.copy": {"src": "{{ bench_large }}", "dest": "/tmp/mitosis-bench-large"}},
+            {"name": "remove", "ansible.builtin.file": {"path": "/tmp/mitosis-bench-large", "state": "absent"}}]
 
     class Both(Work):
         @property
