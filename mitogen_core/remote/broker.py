@@ -61,10 +61,10 @@ class Call(object):
         """Send something that is not yet the answer."""
         self._send([u'progress', head], bulk, MORE)
 
-    def pass_on(self, piece, source):
-        """Send a piece of the answer's bulk, a frame that came from the link `source`."""
+    def pass_on(self, payload, source):
+        """Send a piece of the answer's bulk, or progress, on behalf of a frame that came from the link `source`."""
         if self.reply_to and self.state == 'running':
-            self.broker.parent.pass_on(Frame(self.src, self.broker.id, self.reply_to, 0, piece.payload), source)
+            self.broker.parent.pass_on(Frame(self.src, self.broker.id, self.reply_to, 0, payload), source)
 
     def reply(self, value=None, bulk=b''):
         """Send the answer."""
@@ -228,6 +228,9 @@ class Broker(object):
 
     def _on_service(self, frame, head, bulk):
         call = Call(self, frame)
+        self.guard(call, self._ask, call, head, bulk)
+
+    def _ask(self, call, head, bulk):
         if len(head) == 3:
             self._with(head[0], call, self._serve, head, bulk)
         else:

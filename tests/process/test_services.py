@@ -13,8 +13,9 @@ import sys
 import pytest
 
 from mitogen_core.controller import bootstrap
-from mitogen_core.wire.constants import CHUNK
+from mitogen_core.wire.constants import CALL_SERVICE, CHUNK
 from mitogen_core.wire.errors import CallError, ChannelError
+from mitogen_core.wire.payloads import frames
 from tests.support import leaks
 from tests.support.engine import SECONDS
 
@@ -206,6 +207,17 @@ def test_unknown_services(shared, service: str, method: str):
         with pytest.raises(CallError, match='no such service') as caught:
             shared.engine.client.call(target, service, method, {}, timeout=SECONDS)
         assert caught.value.kind == 'service'
+
+
+@pytest.mark.parametrize('head', [None, 7, [], ['files'], [['files'], 'read', {}], [{}, {}, {}]], ids=repr)
+def test_requests_that_are_none(shared, head):
+    """They fail, and nothing else does."""
+    client = shared.engine.client
+    client._handle += 1
+    client._send(frames(shared.context, 0, CALL_SERVICE, client._handle, head))
+    with pytest.raises(CallError):
+        client.wait(client._handle, 'an error', SECONDS)
+    assert sh(shared, 'echo alive').out == b'alive\n'
 
 
 def test_wrong_arguments(shared):
