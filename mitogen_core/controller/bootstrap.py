@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import base64
 import functools
-import hashlib
 import pathlib
 import zlib
 
+from .content import deflate, digest_of
 from .minify import minify
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -111,14 +111,8 @@ def late_code() -> dict[str, tuple[str, bytes]]:
     found = {}
     for service, names in LATE.items():
         text = '\0'.join(word for pair in sources(names).items() for word in pair).encode('ascii')
-        found[service] = hashlib.blake2b(text, digest_size=16).hexdigest(), deflate(text)
+        found[service] = digest_of(text), deflate(text)
     return found
-
-
-def deflate(data: bytes) -> bytes:
-    """`data` as a zip file would hold it."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return packer.compress(data) + packer.flush()
 
 
 @functools.cache

@@ -40,14 +40,13 @@ class ClientCall:
 
     def _end(self, head: list[Any], bulk: bytes = b'') -> None:
         self._send(head, bulk)
-        self.done = True
-        self.mux.calls.pop((self.client, self.reply_to), None)
+        self.hand_over()
 
     def reply(self, value: Any = None, bulk: bytes = b'') -> None:
         self._end(['ok', value], bulk)
 
     def hand_over(self) -> None:
-        """A context answers it."""
+        """No answer is to come from here: a context answers it, or it is answered."""
         self.done = True
         self.mux.calls.pop((self.client, self.reply_to), None)
 
@@ -56,8 +55,7 @@ class ClientCall:
 
     def cancel(self) -> None:
         """Nobody waits any more."""
-        self.done = True
-        self.mux.calls.pop((self.client, self.reply_to), None)
+        self.hand_over()
         if self.on_cancel:
             self.on_cancel()
 

@@ -9,7 +9,7 @@ import collections
 from collections.abc import Callable
 from typing import Any
 
-from ..wire.constants import CHUNK, ROOT, SUBSCRIBE
+from ..wire.constants import CHUNK, FIRST_CLIENT, ROOT, SUBSCRIBE
 from ..wire.frames import Frame
 from ..wire.payloads import pack
 
@@ -150,7 +150,7 @@ class Channels:
     def do_taken(self, call: Any, args: dict[str, Any], bulk: bytes) -> None:
         """args: handle (of the request that subscribed) and number of messages that the client has done with.  With
         AHEAD messages that it has not it is sent no more."""
-        for subscription in [each for group in self.slots.values() for each in group]:
+        for subscription in self._all():
             if (subscription.call.client, subscription.call.reply_to) == (call.client, args['handle']):
                 subscription.taken(args['number'])
         call.reply()
@@ -162,7 +162,7 @@ class Channels:
             call.fail('channel', 'no slot, or a publication that is too large')
             return
         number = len(self.slots.get(slot, ()))
-        self._publish(slot, args, bulk, ROOT, call.client, 'controller', lambda: call.reply(number))
+        self._publish(slot, args, bulk, call.client, lambda: call.reply(number))
 
     # contexts
 
@@ -170,7 +170,7 @@ class Channels:
         """A publication of a context.  keep() has it count as not yet passed on, until what it returns is called."""
         slot = _name(head)
         if slot and (slot in self.slots or head.get('keep') is True):
-            self._publish(slot, head, bulk, context, context, self.mux.contexts.name_of(context), keep())
+            self._publish(slot, head, bulk, context, keep())
 
     def joined(self, context: int) -> None:
         """A context is there: tell it what is wanted."""
@@ -198,30 +198,34 @@ class Channels:
             self.mux.children[link].link.send(
                 Frame(context, ROOT, SUBSCRIBE, 0, pack({'slot': slot, 'wanted': wanted})))
 
-    def _publish(self, slot: str, head: dict[str, Any], bulk: bytes, source: int, key: int, name: str,
-                 release: Callable[[], None]) -> None:
+    def _publish(self, slot: str, head: dict[str, Any], bulk: bytes, by: int, release: Callable[[], None]) -> None:
+        """`by`: the context or client that says it."""
+        source = by if by < FIRST_CLIENT else ROOT
+        name = self.mux.contexts.name_of(source) if source else 'controller'
         message = Message({'slot': slot, 'value': head.get('value'), 'source': source, 'name': name,
                            'keep': head.get('keep') is True}, bulk, release)
         if message.head['keep']:
-            self._keep(slot, key, message)
+            self._keep(slot, by, message)
         for subscription in list(self.slots.get(slot, ())):
             subscription.offer(message)
         message.release()
 
-    def _keep(self, slot: str, key: int, message: Message) -> None:
-        before = self.kept.get(slot, {}).get(key)
+    def _keep(self, slot: str, by: int, message: Message) -> None:
+        before = self.kept.get(slot, {}).get(by)
         more = message.cost - (before.cost if before else 0)
         if self._kept_bytes + more > MAX_KEPT:
             self.mux.log.write(30, f'no room to keep what {message.head["name"]} says in {slot}')
             return
         self._kept_bytes += more
-        self.kept.setdefault(slot, {})[key] = message
+        self.kept.setdefault(slot, {})[by] = message
+
+    def _all(self) -> list[Subscription]:
+        return [subscription for group in self.slots.values() for subscription in group]
 
     def describe(self) -> list[dict[str, Any]]:
         """For people and tests."""
-        every = [subscription for group in self.slots.values() for subscription in group]
         return [{'slot': each.slot, 'policy': each.policy, 'size': each.size, 'bytes': each.bytes,
-                 'waiting': len(each.waiting), 'dropped': each.dropped} for each in every]
+                 'waiting': len(each.waiting), 'dropped': each.dropped} for each in self._all()]
 
 
 def _name(head: Any) -> str:

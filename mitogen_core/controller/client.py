@@ -97,10 +97,7 @@ class Client:
             if kind == 'ok':
                 return value, bulk
             if kind == 'error':
-                value = {str(key): item for key, item in value.items()}
-                error = CallError(str(value.pop('kind')), str(value.pop('text')))
-                error.more = value  # type: ignore[attr-defined]
-                raise error
+                raise call_error(value)
             if on_progress:
                 on_progress(value, bulk)
 
@@ -182,6 +179,14 @@ def chunks(source: BinaryIO) -> Iterator[bytes]:
         chunk = source.read(CHUNK)
         if chunk:
             yield chunk
+
+
+def call_error(value: Any) -> CallError:
+    """The error that an answer ['error', value] tells; what it has besides kind and text is its attribute `more`."""
+    more = {str(key): item for key, item in value.items()}
+    error = CallError(str(more.pop('kind')), str(more.pop('text')))
+    error.more = more  # type: ignore[attr-defined]
+    return error
 
 
 def plain(value: Any) -> Any:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib.util
 import pathlib
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .bootstrap import deflate
+from .content import deflate, digest_of, listing_of
 
 # What a context has of its own.
 THERE = {'mitogen_core', *sys.stdlib_module_names, *sys.builtin_module_names}
@@ -24,10 +23,9 @@ class Closure:
 
     def __init__(self, function: str, files: dict[str, bytes]) -> None:
         self.function = function
-        digests = {path: _digest(content) for path, content in files.items()}
-        self.blobs = {digests[path]: deflate(content) for path, content in files.items()}
-        self.listing = '\n'.join(sorted(f'{digest} {path}' for path, digest in digests.items())).encode()
-        self.digest = _digest(self.listing)
+        self.blobs = {digest_of(content): deflate(content) for content in files.values()}
+        self.listing = listing_of((digest_of(content), path) for path, content in files.items())
+        self.digest = digest_of(self.listing)
 
 
 def closure_of(function: Callable[..., Any]) -> Closure:
@@ -84,7 +82,3 @@ def _imports(source: bytes, package: str) -> Iterator[str]:
                 base = '.'.join(parts[:len(parts) - node.level + 1] + ([base] if base else []))
             yield base
             yield from (f'{base}.{alias.name}' for alias in node.names)
-
-
-def _digest(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()

@@ -16,13 +16,11 @@ from collections.abc import Callable
 from typing import Any
 
 from ..wire.constants import CALL_SERVICE, CANCEL, FIRST_DYNAMIC, HELLO, IS_DEAD, READ_SIZE, ROOT
-from ..wire.errors import CallError, ChannelError, MitosisError, ProtocolError
+from ..wire.errors import ChannelError, MitosisError, ProtocolError
 from ..wire.frames import Frame, FrameDecoder
 from ..wire.hello import check_hello, hello
 from ..wire.payloads import Assembler, frames, pack, unpack
-from .client import connect, plain
-
-Answer = tuple[Any, bytes]
+from .client import call_error, connect, plain
 
 
 class ForkError(MitosisError):
@@ -160,10 +158,7 @@ class Connection:
             except Exception as e:
                 self._finish(frame.handle, e)
         else:
-            more = {str(key): item for key, item in value.items()}
-            error = CallError(str(more.pop('kind')), str(more.pop('text')))
-            error.more = more  # type: ignore[attr-defined]
-            self._finish(frame.handle, error)
+            self._finish(frame.handle, call_error(value))
 
     def _finish(self, handle: int, error: Exception | None, value: Any = None) -> None:
         with self._lock:

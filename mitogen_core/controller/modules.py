@@ -7,7 +7,8 @@ from typing import Any
 from ..remote.store import Store
 from ..wire.constants import CALL_SERVICE, FORWARD_MODULE, LOAD_MODULE
 from ..wire.payloads import frames
-from .bootstrap import deflate, late_code
+from .bootstrap import late_code
+from .content import deflate
 
 
 class Modules:

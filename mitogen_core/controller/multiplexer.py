@@ -285,8 +285,7 @@ class Multiplexer:
 
         names = {context: self.contexts.name_of(context) for context in gone}
         for context in gone:
-            self.contexts.forget(context)  # at once: nobody is to be given it any more
-            self.channels.gone(context)
+            self._forget(context)  # at once: nobody is to be given it any more
 
         def tell(reason: str) -> None:
             for context, name in names.items():
@@ -310,9 +309,12 @@ class Multiplexer:
     def context_gone(self, context: int, reason: str) -> None:
         """No answer will come from this context any more."""
         name = self.contexts.name_of(context)
+        self._forget(context)
+        self._mourn(context, f'{name}: {reason}')
+
+    def _forget(self, context: int) -> None:
         self.contexts.forget(context)
         self.channels.gone(context)
-        self._mourn(context, f'{name}: {reason}')
 
     def _mourn(self, context: int, text: str) -> None:
         """Tell all who wait for this context."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pathlib
 from collections.abc import Callable
@@ -45,28 +46,27 @@ class Status:
     def gather(self, callback: Callable[[dict[str, Any]], None]) -> None:
         """callback(tree), when all contexts have answered or had their time."""
         tree = self.describe()
-        waiting = {context['id']: context for context in tree['contexts'] if context['ready']}
+        silent = {context['id']: context for context in tree['contexts'] if context['ready']}
 
-        def end() -> None:
-            if timer[2]:
-                self.mux.loop.cancel(timer)
-                callback(tree)
-
-        def late() -> None:
-            for context in waiting.values():
-                context.setdefault('status', {'error': f'no answer within {SECONDS} s'})
+        def finish() -> None:
+            self.mux.loop.cancel(timer)
+            for context in silent.values():
+                context['status'] = {'error': f'no answer within {SECONDS} s'}
+            silent.clear()
             callback(tree)
-        timer = self.mux.loop.later(SECONDS, late)
-        left = set(waiting)
-        for context in list(waiting):
-            def answered(kind: str, value: Any, bulk: bytes, context: int = context) -> None:
-                waiting[context].setdefault('status', _plain(value) if kind == 'ok' else {'error': str(value)})
-                left.discard(context)
-                if not left:
-                    end()
-            self.mux.call(context, 'status', 'status', {}, answered)
-        if not waiting:
-            end()
+
+        def answered(context: int, kind: str, value: Any, bulk: bytes) -> None:
+            asked = silent.pop(context, None)
+            if asked:
+                asked['status'] = _plain(value) if kind == 'ok' else {'error': str(value)}
+                if not silent:
+                    finish()
+        timer = self.mux.loop.later(SECONDS, finish)
+        asked = list(silent)
+        for context in asked:
+            self.mux.call(context, 'status', 'status', {}, functools.partial(answered, context))
+        if not asked:
+            finish()
 
     def dump(self) -> None:
         """SIGUSR1: to the log, or, where there is none, into the folder of the run."""

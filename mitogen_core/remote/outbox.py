@@ -53,19 +53,19 @@ class Outbox(object):
 
     def put(self, frame, on_taken=None):
         """Queue a frame.  on_taken() is called when it is taken or dropped, if it is bulk; it must not send."""
-        key = flow_of(frame)
-        flow = self._flows.get(key)
         if frame.handle in CONTROL:
             self._control.append(frame)
-        elif bulk(frame) or (flow and flow.waiting):
+            return
+        self.queued += cost(frame)
+        key = flow_of(frame)
+        flow = self._flows.get(key)
+        if bulk(frame) or (flow and flow.waiting):
             if not flow:
                 flow = self._flows[key] = Flow(key)
             flow.waiting.append((frame, on_taken))
-            self.queued += cost(frame)
             self._turn(flow)
         else:
             self._calls.append(frame)
-            self.queued += cost(frame)
 
     @property
     def control(self):

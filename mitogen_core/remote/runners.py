@@ -56,7 +56,7 @@ class Runner(object):
             return
         if is_piece(frame.payload):
             if self.call:
-                self.call.pass_on(frame, link)
+                self.call.pass_on(frame.payload, link)
             return
         head, output = unpack(frame.payload)
         if u'pid' in head:
@@ -79,7 +79,7 @@ class Runner(object):
         if u'live' not in head:
             self.broker.publish(frame.payload, self.link)
         elif self.call:
-            self.call.pass_on(Frame(0, 0, PUBLISH, 0, pack([u'progress', head], data, MORE)), self.link)
+            self.call.pass_on(pack([u'progress', head], data, MORE), self.link)
 
     def _on_close(self, link, reason):
         if self.executor:

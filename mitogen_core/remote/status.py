@@ -25,7 +25,7 @@ class Status(object):
         return {u'pid': os.getpid(), u'links': links, u'runners': runners, u'files': len(broker.store.blobs),
                 u'slots': sorted(broker.slots), u'calls': [
                     {u'for': call.src, u'handle': call.reply_to, u'state': call.state, u'seconds': now - call.since}
-                    for call in broker.calls.values() if call.src or call.reply_to]}
+                    for call in broker.calls.values()]}
 
 
 SERVICE = Status

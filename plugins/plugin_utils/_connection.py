@@ -318,7 +318,7 @@ class Express:
             args['argv'] = meaning.argv
         else:
             args['shell'] = meaning.line
-        with News(self, runs_the_tasks_command()) as news:
+        with News(self, runs_the_tasks_command) as news:
             return self._answer(*client.call(context, 'processes', 'exec', dict(args, live=news.live), in_data or b'',
                                              what='a command', on_progress=news))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ansible import constants as C
@@ -22,10 +22,10 @@ _ESCAPES = re.compile(r'\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@
 class News:
     """on_progress of one call.  What is told is told at once, on stderr: a warning would come with the result."""
 
-    def __init__(self, connection: Any, wanted: bool = True) -> None:
-        self._name = str(connection.get_option('mitosis_name') or connection._play_context.remote_addr)
+    def __init__(self, connection: Any, wanted: Callable[[], bool] = lambda: True) -> None:
+        self._connection = connection
         # Is the call to tell what it prints?
-        self.live = bool(wanted and connection.get_option('mitosis_live') and not connection._play_context.no_log)
+        self.live = bool(connection.get_option('mitosis_live') and not connection._play_context.no_log and wanted())
         self._rest = {1: b'', 2: b''}
 
     def __enter__(self) -> News:
@@ -47,7 +47,9 @@ class News:
     def _print(self, line: bytes) -> None:
         text = plain(_ESCAPES.sub('', line.decode('utf-8', 'replace')).expandtabs())
         if text:
-            display.display(f'{self._name} | {text}', stderr=True, color=C.COLOR_VERBOSE)
+            connection = self._connection
+            name = connection.get_option('mitosis_name') or connection._play_context.remote_addr
+            display.display(f'{name} | {text}', stderr=True, color=C.COLOR_VERBOSE)
 
     def watch(self, chunks: Iterator[bytes], path: str, size: int) -> Iterator[bytes]:
         """`chunks` of a file of `size` bytes (0: not known), and at each tenth a word on how many there were."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import pathlib
@@ -14,7 +13,7 @@ from typing import Any
 
 from mitogen_core.controller import bootstrap, supervisor
 from mitogen_core.controller.client import Client
-from mitogen_core.controller.modules import deflate
+from mitogen_core.controller.content import deflate, digest_of, listing_of
 from mitogen_core.wire.constants import CALL_FUNCTION, FORWARD_MODULE, ROOT
 from mitogen_core.wire.payloads import frames
 
@@ -25,17 +24,13 @@ SECONDS = 60
 DATE = [2020, 1, 2, 3, 4, 6]
 
 
-def digest_of(content: bytes) -> str:
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
-
-
 class Closure:
     """Files of a module, by path, as Ansible's builder would put them into its zip."""
 
     def __init__(self, files: dict[str, str]) -> None:
         contents = {path: text.encode() for path, text in files.items()}
         self.blobs = {digest_of(content): deflate(content) for content in contents.values()}
-        self.listing = '\n'.join(sorted(f'{digest_of(content)} {path}' for path, content in contents.items())).encode()
+        self.listing = listing_of((digest_of(content), path) for path, content in contents.items())
         self.digest = digest_of(self.listing)
 
     def with_listing(self) -> dict[str, bytes]:

@@ -13,54 +13,30 @@ from ansible.plugins.loader import connection_loader
 
 from . import Unknown
 
+
+def _option(name: str, kind: str, default: Any, text: str, **more: Any) -> dict[str, Any]:
+    """The definition of option mitosis_NAME, which has a variable of the environment, a line of the configuration and a
+    variable of that name."""
+    return {'description': [text], 'type': kind, 'default': default, **more,
+            'env': [{'name': f'MITOSIS_{name.upper()}'}], 'ini': [{'section': 'mitosis', 'key': name}],
+            'vars': [{'name': f'mitosis_{name}'}]}
+
+
 OURS: dict[str, Any] = {
-    'mitosis_isolation': {
-        'description': ['How modules are kept from seeing what others left behind.'],
-        'type': 'str', 'default': 'auto', 'choices': ['auto', 'inline', 'fork'],
-        'env': [{'name': 'MITOSIS_ISOLATION'}],
-        'ini': [{'section': 'mitosis', 'key': 'isolation'}],
-        'vars': [{'name': 'mitosis_isolation'}],
-    },
-    'mitosis_enabled': {
-        'description': ['With false, everything runs the stock way.'],
-        'type': 'bool', 'default': True,
-        'env': [{'name': 'MITOSIS_ENABLED'}],
-        'ini': [{'section': 'mitosis', 'key': 'enabled'}],
-        'vars': [{'name': 'mitosis_enabled'}],
-    },
-    'mitosis_boot_timeout': {
-        'description': ['Seconds from the start of a login until our code runs at its other end.'],
-        'type': 'int', 'default': 60,
-        'env': [{'name': 'MITOSIS_BOOT_TIMEOUT'}],
-        'ini': [{'section': 'mitosis', 'key': 'boot_timeout'}],
-        'vars': [{'name': 'mitosis_boot_timeout'}],
-    },
-    'mitosis_live': {
-        'description': ['Print what commands of a task print, on stderr, while it runs.'],
-        'type': 'bool', 'default': False,
-        'env': [{'name': 'MITOSIS_LIVE'}],
-        'ini': [{'section': 'mitosis', 'key': 'live'}],
-        'vars': [{'name': 'mitosis_live'}],
-    },
-    'mitosis_name': {
-        'description': ['What the host is called in lines of ours: not for users.'],
-        'type': 'str', 'default': '',
-        'vars': [{'name': 'inventory_hostname'}],
-    },
-    'mitosis_alive_interval': {
-        'description': ['Seconds: in each of them both ends of a link say something about twice. 0: they need not.'],
-        'type': 'int', 'default': 10,
-        'env': [{'name': 'MITOSIS_ALIVE_INTERVAL'}],
-        'ini': [{'section': 'mitosis', 'key': 'alive_interval'}],
-        'vars': [{'name': 'mitosis_alive_interval'}],
-    },
-    'mitosis_alive_timeout': {
-        'description': ['Seconds without a word after which a link is given up.'],
-        'type': 'int', 'default': 30,
-        'env': [{'name': 'MITOSIS_ALIVE_TIMEOUT'}],
-        'ini': [{'section': 'mitosis', 'key': 'alive_timeout'}],
-        'vars': [{'name': 'mitosis_alive_timeout'}],
-    },
+    'mitosis_isolation': _option('isolation', 'str', 'auto',
+                                 'How modules are kept from seeing what others left behind.',
+                                 choices=['auto', 'inline', 'fork']),
+    'mitosis_enabled': _option('enabled', 'bool', True, 'With false, everything runs the stock way.'),
+    'mitosis_live': _option('live', 'bool', False,
+                            'Print what commands of a task print, on stderr, while it runs.'),
+    'mitosis_boot_timeout': _option('boot_timeout', 'int', 60,
+                                    'Seconds from the start of a login until our code runs at its other end.'),
+    'mitosis_alive_interval': _option('alive_interval', 'int', 10, 'Seconds: in each of them both ends of a link say '
+                                      'something about twice. 0: they need not.'),
+    'mitosis_alive_timeout': _option('alive_timeout', 'int', 30,
+                                     'Seconds without a word after which a link is given up.'),
+    'mitosis_name': {'description': ['What the host is called in lines of ours: not for users.'], 'type': 'str',
+                     'default': '', 'vars': [{'name': 'inventory_hostname'}]},
 }
 
 

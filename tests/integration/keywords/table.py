@@ -62,10 +62,10 @@ become_user m_target
 command id -un
 become no
 check yes
-copy content=x dest=/tmp/work/x
+copy content=x dest={work}/x
 check no
 diff yes
-copy content=x dest=/tmp/work/x
+copy content=x dest={work}/x
 verbosity 1
 command hostname
 verbosity 0

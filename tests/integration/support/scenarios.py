@@ -46,7 +46,7 @@ PRINTED = [
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Step:
-    """One program.  In words, {keywords} is the folder of scenarios, {local} one to write to, {work} that of the hosts."""
+    """One program.  In words and in stdin, {keywords} is the folder of scenarios, {local} one to write to, {work} that of the hosts."""
 
     words: str
     stdin: str = ''
@@ -130,7 +130,7 @@ class Stage:
             words += ['-e', json.dumps({'local': str(local), 'work': f'/{WORK}', **strategies})]
         environ = {key: value.format(**places) for key, value in step.env.items()}
         stdin = self.folder / 'stdin'
-        stdin.write_text(step.stdin)
+        stdin.write_text(step.stdin.format(**places))
         with stdin.open() as file:
             run = control.start(step.program, *words, env=environ, inventory=step.inventory, stdin=file)
             return run.wait(150)
