@@ -23,8 +23,7 @@ def test_a_tree_at_work(engine: Engine, edge: Interpreter, fifo):
     gate = fifo('gate')
     chain = [login('host', boot_argv(edge.path)), login('account', boot_argv(edge.path))]
     host, account = engine.get(*chain)[0]
-    worker = engine.connect()
-    handle = Runners(engine, account).start(f'open({gate!r}).read()', client=worker)
+    handle = Runners(engine, account).start(f'open({gate!r}).read()')
     leaks.wait_until(lambda: len(leaks.descendants(engine.pid_of(account))) > 2, 'a runner and its executor')
     tree = tree_of(engine)
     by_id = {context['id']: context for context in tree['contexts']}
@@ -42,7 +41,7 @@ def test_a_tree_at_work(engine: Engine, edge: Interpreter, fifo):
         assert words in text, text
     with open(gate, 'w'):
         pass
-    engine.wait(handle, worker)
+    engine.wait(handle)
     assert '0 calls under way' in tree_of(engine)['lines'][0]
 
 
