@@ -48,10 +48,13 @@ class Modules:
             return
         login = self.mux.router.link_of(context)
         if login is not None:
-            self._forward(login, {late_code()['modules'][0], closure, *self.store.files(closure).values()})
+            self._forward(login, {closure, *self.store.files(closure).values()})
         args['closure'] = closure
+        service = 'jobs' if 'job' in args else 'modules'
+        for needed in {service, 'modules'}:
+            self.forward_service(needed, login)
         call.hand_over()
-        for frame in frames(context, call.client, CALL_SERVICE, call.reply_to, ['modules', 'run', args], bulk):
+        for frame in frames(context, call.client, CALL_SERVICE, call.reply_to, [service, 'run', args], bulk):
             self.mux.forward(frame)
 
     def forward_service(self, service: str, login: int) -> None:

@@ -22,7 +22,7 @@ from typing import Any
 from ..remote.channel import Writer
 from ..wire.constants import CALL_FUNCTION, CALL_SERVICE, CHUNK, FORWARD_MODULE, ROOT
 from ..wire.errors import ChannelError
-from . import bootstrap, supervisor
+from . import bootstrap, jobs, supervisor
 from .channels import AHEAD, POLICIES, SIZE
 from .client import SOCKET, Client, chunks
 from .closures import Closure, closure_of
@@ -127,6 +127,16 @@ class Context:
         head = {'closure': closure.digest, 'function': closure.function, 'args': list(args), 'kwargs': kwargs,
                 'isolation': 'fork'}
         return self.tree.connection.request(self.id, CALL_FUNCTION, head, convert=lambda answer, bulk: answer['value'])
+
+    def detach(self, seconds: float, function: Callable[..., Any], *args: Any, **kwargs: Any) -> jobs.Job:
+        """Call a function in a process that leaves this context, and lives on when that or the tree ends, for up to so
+        many seconds.  Raises CallError, kind 'os', where its file can't be written."""
+        job: jobs.Job = jobs.start(self, seconds, function, args, kwargs).result(SECONDS)
+        return job
+
+    def job(self, path: str) -> jobs.Job:
+        """A job of this account and host that was begun before, maybe by another program."""
+        return jobs.Job(self, path)
 
     def run(self, *argv: str, stdin: bytes = b'', cwd: str | None = None) -> Future:
         """Run a command; the result is (exit code, stdout, stderr)."""

@@ -204,7 +204,7 @@ class Broker(object):
         elif frame.handle == CALL_SERVICE:
             self._on_service(frame, head, bulk)
         elif frame.handle == CALL_FUNCTION:
-            self._with('modules', Call(self, frame), self._run, head, bulk)
+            self.with_service('modules', Call(self, frame), self._run, head, bulk)
         elif frame.handle == CANCEL:
             for handle in (CALL_SERVICE, CALL_FUNCTION):
                 self.assembler.drop(frame.src, handle, head)
@@ -232,11 +232,11 @@ class Broker(object):
 
     def _ask(self, call, head, bulk):
         if len(head) == 3:
-            self._with(head[0], call, self._serve, head, bulk)
+            self.with_service(head[0], call, self._serve, head, bulk)
         else:
             self._serve(call, None, head, bulk)
 
-    def _with(self, name, call, action, *args):
+    def with_service(self, name, call, action, *args):
         """action(call, service, *args), as soon as the service is here; it is None where there is no such."""
         def act(digest=None):
             if call.state == 'waiting':
@@ -310,7 +310,7 @@ class Broker(object):
         def say(call, status):
             self.log(20, status.text())
             call.reply()
-        self._with('status', Call(self, Frame(self.id, self.id, 0)), say)
+        self.with_service('status', Call(self, Frame(self.id, self.id, 0)), say)
 
     def add_route(self, context_id, link_name):
         self.router.add(context_id, link_name)

@@ -17,7 +17,17 @@ import shutil
 import socket
 import sys
 
-from ..wire.constants import CALL_FUNCTION, CALL_SERVICE, CANCEL, FORWARD_LOG, LOAD_MODULE, PUBLISH, READ_SIZE, SHUTDOWN
+from ..wire.constants import (
+    CALL_FUNCTION,
+    CALL_SERVICE,
+    CANCEL,
+    DETACHING,
+    FORWARD_LOG,
+    LOAD_MODULE,
+    PUBLISH,
+    READ_SIZE,
+    SHUTDOWN,
+)
 from . import execute
 from .children import exit_code, kill_group
 from .executor import Inbox, executor_main, send
@@ -108,6 +118,10 @@ class Supervisor(object):
             elif handle == SHUTDOWN:
                 self._end()
 
+    def tell(self, *message):
+        """Send the broker (handle, head, bulk)."""
+        send(self.control, *message)
+
     def _receive(self, running=None):
         """Take in the broker's word; its end is the end of this process and of the executor that is running a call."""
         data = read(self.control, READ_SIZE)
@@ -139,11 +153,14 @@ class Supervisor(object):
         inline = call.get(u'isolation') == 'inline'
         if not self.warm:
             self._warm_up(call)
+        if call.get(u'job'):
+            from .detached import detach
+            return self.tell(DETACHING, *detach(self, handle, call, bulk))
         if inline and self.kept:
             executor, self.kept = self.kept, None
         else:
             executor, self.fresh = self.fresh or self._fork(), None
-        send(self.control, CALL_SERVICE, {u'pid': executor.pid})
+        self.tell(CALL_SERVICE, {u'pid': executor.pid})
         executor.send(handle, call, bulk)
         head, out, err = self.pump(executor)
         if head is None:
@@ -153,7 +170,7 @@ class Supervisor(object):
         # The module's zip file: it may not have been able to remove it, or may have been killed.
         shutil.rmtree(os.path.dirname(self.finder.root), ignore_errors=True)
         head[u'out'] = len(out)
-        send(self.control, handle, head, out + err)
+        self.tell(handle, head, out + err)
         # What follows is off the caller's path.
         if head.get(u'left') or u'left' not in head and not self._stays(executor):
             executor.finish()
@@ -227,7 +244,7 @@ class Supervisor(object):
             handle, head, bulk = executor.said.pop(0)
             if handle not in (FORWARD_LOG, PUBLISH):
                 return head, False
-            send(self.control, handle, head, bulk)
+            self.tell(handle, head, bulk)
         return None, data == b''
 
     def _warm_up(self, call):

@@ -25,6 +25,8 @@ class Runner(object):
         self.known = set()
         self.call = None
         self.executor = None
+        # Of what comes late, a runner has what was there when it was forked.
+        self.detaches = u'jobs' in self.broker.services
         self.pid, fd = start(self.broker.loop, pool.forget)
         self.link = Link(self.broker.loop, fd, fd, self._on_frame, self._on_close, self.pid)
         self.link.event('hello')
@@ -126,12 +128,16 @@ class Modules(object):
 
     def submit(self, call, handle, head, bulk):
         """Run the call in an idle runner, in a new one, or, at the limit, when one becomes idle."""
-        if not self.free and len(self.runners) < MAX_RUNNERS:
-            runner = Runner(self)
-            self.runners.append(runner)
-            self.free.append(runner)
-        if self.free:
-            self.free.pop().submit(call, handle, head, bulk)
+        able = [runner for runner in self.free if runner.detaches or not head.get(u'job')]
+        if not able and self.free and len(self.runners) >= MAX_RUNNERS:
+            self.free[0].end()
+        if not able and len(self.runners) < MAX_RUNNERS:
+            able = [Runner(self)]
+            self.runners += able
+            self.free += able
+        if able:
+            self.free.remove(able[-1])
+            able[-1].submit(call, handle, head, bulk)
         else:
             self.queue.append((call, handle, head, bulk))
 
@@ -140,7 +146,7 @@ class Modules(object):
         while self.queue and self.free:
             request = self.queue.pop(0)
             if request[0].state == 'waiting':
-                self.free.pop().submit(*request)
+                self.submit(*request)
 
     def gone(self, runner):
         for group in (self.runners, self.free):

@@ -17,14 +17,13 @@ from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailur
 from ansible.utils.display import Display
 
 from ...mitogen_core.controller.client import Client, StartError, chunks
-from ...mitogen_core.wire.constants import FORWARD_MODULE, ROOT
+from ...mitogen_core.wire.constants import ROOT
 from ...mitogen_core.wire.errors import CallError, ChannelError, MitosisError, ProtocolError
-from . import _accounts, _runtime
-from ._compat import Unknown, ansiballz, not_supported, supported
+from . import _accounts, _modules, _runtime
+from ._compat import Unknown, ansiballz, asyncs, not_supported, supported
 from ._compat.callers import runs_the_tasks_command
 from ._compat.options import full_name
 from ._compat.recording import Meaning, Notes, explain, record_become, record_shell
-from ._isolation import isolation
 from ._login import NoInterpreter, Refused, Stock
 from ._news import News
 
@@ -45,7 +44,7 @@ class Express:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._notes = Notes()
+        self._notes, self._sent = Notes(), asyncs.Sent()
         record_shell(self._shell, self._notes)
         # The process that the run ends with: a task's connection is made in a worker, a child of that process.  It may
         # have been killed, and the worker, by now a child of init, go on.
@@ -113,6 +112,7 @@ class Express:
         return result
 
     def put_file(self, in_path: str, out_path: str) -> Any:
+        self._sent.note(in_path, out_path)
         if self.transport == 'local':
             return super().put_file(in_path, out_path)  # type: ignore[misc]
         try:
@@ -296,16 +296,21 @@ class Express:
         self._stock_tty = self._wants_tty(fed, sudoable)
         if meaning.become is not None and not sudoable:
             meaning = Meaning(meaning.line)
+        module = None
         if in_data and meaning.interpreter:
             payload = ansiballz.parse(in_data)
             if payload:
-                try:
-                    return self._run_module(client, payload, meaning, become)
-                except NoInterpreter as e:
-                    self._stock(f'no interpreter {meaning.interpreter}')
-                    display.vvv(f'MITOSIS: {e}', host=self._play_context.remote_addr)
+                module = ansiballz.ModuleRun(payload, meaning.interpreter, meaning.environment or {})
             else:
                 self._stock('module of an unknown form')
+        elif not in_data:
+            module = asyncs.parse(meaning.command, self._sent, self._notes.environments)
+        if module:
+            try:
+                return self._answer(*_modules.run(self, client, module, become))
+            except NoInterpreter as e:
+                self._stock(f'no interpreter {module.interpreter}')
+                display.vvv(f'MITOSIS: {e}', host=self._play_context.remote_addr)
         names = _accounts.named_by_command(meaning.line)
         if names:
             _accounts.make_way(client, names, self._keys(become))
@@ -333,42 +338,6 @@ class Express:
     @staticmethod
     def _answer(head: Any, bulk: bytes) -> tuple[int, bytes, bytes]:
         return int(head['rc']), bulk[:head['out']], bulk[head['out']:]
-
-    def _run_module(self, client: Client, payload: ansiballz.Payload, meaning: Meaning,
-                    become: Any) -> tuple[int, bytes, bytes]:
-        keys = self._keys(become, meaning.interpreter)
-        _accounts.make_way(client, _accounts.named_by_module(payload), keys)
-        args = {'payload': payload.key, 'chain': keys, 'layout': payload.layout, 'name': payload.name,
-                'fqn': payload.fqn, 'profile': payload.profile,
-                'date_time': list(payload.date_time), 'rlimit_nofile': payload.rlimit_nofile,
-                'env': meaning.environment, 'interpreter': meaning.interpreter, 'cwd': self._cwd(),
-                'isolation': isolation(str(self.get_option('mitosis_isolation')), payload)}
-        for _ in range(4):
-            try:
-                with News(self) as news:
-                    return self._answer(*client.call(ROOT, 'modules', 'run', dict(args, live=news.live),
-                                                     payload.params.encode(), what=f'module {payload.fqn}',
-                                                     on_progress=news))
-            except CallError as e:
-                error = e
-            # Out of its handler, as above.
-            if error.kind == 'need-context':
-                self._context(client, become, meaning.interpreter)
-            elif error.kind == 'need-code':
-                self._send_code(client, payload)
-            elif error.kind == 'died':
-                return 137, b'', error.text.encode()  # as if the module's interpreter had been killed
-            else:
-                raise AnsibleConnectionFailure(f'module {payload.fqn}: {error.text}')
-        raise Stock('its code was not accepted')
-
-    @staticmethod
-    def _send_code(client: Client, payload: ansiballz.Payload) -> None:
-        closure = ansiballz.unzip(payload.zip_data)
-        missing, _ = client.call(ROOT, 'modules', 'define', {
-            'payload': payload.key, 'closure': closure.digest, 'digests': list(closure.files)}, closure.listing)
-        for digest in missing:
-            client.post(ROOT, FORWARD_MODULE, {'digest': digest}, closure.files[digest])
 
     def _put(self, client: Client, in_path: str, out_path: str) -> None:
         display.vvv(f'PUT {in_path} TO {out_path}', host=self._play_context.remote_addr)

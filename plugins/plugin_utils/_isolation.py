@@ -7,8 +7,8 @@ from ._compat.ansiballz import Payload
 # Modules that only read and write files or run one command, and were seen to leave nothing behind in the interpreter
 # that runs them.
 INLINE = frozenset('ansible.modules.' + name for name in (
-    'assemble', 'blockinfile', 'command', 'copy', 'file', 'find', 'lineinfile', 'ping', 'replace', 'slurp', 'stat',
-    'tempfile'))
+    'assemble', 'async_status', 'blockinfile', 'command', 'copy', 'file', 'find', 'lineinfile', 'ping', 'replace',
+    'slurp', 'stat', 'tempfile'))
 
 
 def isolation(wish: str, payload: Payload) -> str:

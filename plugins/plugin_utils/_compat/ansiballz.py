@@ -18,6 +18,7 @@ import re
 import struct
 import zipfile
 import zlib
+from typing import Any
 
 WRAPPER = b'_ANSIBALLZ_WRAPPER = True'
 HEAD = 4096
@@ -46,6 +47,14 @@ class Payload:
     def key(self) -> str:
         """Names the zip file within this run of Ansible."""
         return hashlib.blake2b(self.zip_data, digest_size=16).hexdigest()
+
+
+class ModuleRun:
+    """A payload, and what is to run it.  `job`: not now but as a job; see the service `jobs`."""
+
+    def __init__(self, payload: Payload, interpreter: str, environment: dict[str, str],
+                 job: dict[str, Any] | None = None) -> None:
+        self.payload, self.interpreter, self.environment, self.job = payload, interpreter, environment, job
 
 
 def parse(data: bytes) -> Payload | None:
