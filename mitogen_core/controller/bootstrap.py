@@ -30,6 +30,7 @@ LATE = {
     'modules': ('remote/live.py', 'remote/importer.py', 'remote/execute.py', 'remote/isolation.py', 'remote/logs.py',
                 'remote/channel.py', 'remote/executor.py', 'remote/runner.py', 'remote/runners.py'),
     'jobs': ('remote/detached.py', 'remote/jobs.py'),
+    'profile': ('remote/profiled.py', 'remote/profile.py'),
 }
 
 # A first stage that never hears from its controller ends by itself after this many seconds, as a last resort: the end

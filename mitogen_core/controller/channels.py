@@ -23,6 +23,8 @@ MESSAGE_COST = 512
 # Bytes of all publications that are kept for those who subscribe later.
 MAX_KEPT = 16 << 20
 MAX_NAME = 200
+# The slot of the multiplexer's log.
+LOG = 'mitogen.log'
 
 
 class Message:
@@ -113,6 +115,7 @@ class Channels:
         # The last publication of each source that is to be kept: slot -> context or client -> message.
         self.kept: dict[str, dict[int, Message]] = {}
         self._kept_bytes = 0
+        self._telling = False
 
     # the service
 
@@ -163,6 +166,17 @@ class Channels:
             return
         number = len(self.slots.get(slot, ()))
         self._publish(slot, args, bulk, call.client, lambda: call.reply(number))
+
+    # the multiplexer's own
+
+    def tell_log(self, level: int, where: str, text: str) -> None:
+        """A line of the log, for programs.  What it takes to tell it is not told."""
+        if LOG in self.slots and not self._telling:
+            self._telling = True
+            try:
+                self._publish(LOG, {'value': {'level': level, 'where': where, 'text': text}}, b'', ROOT, lambda: None)
+            finally:
+                self._telling = False
 
     # contexts
 

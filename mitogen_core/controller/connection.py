@@ -8,6 +8,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import itertools
+import logging
 import os
 import socket
 import threading
@@ -21,6 +22,10 @@ from ..wire.frames import Frame, FrameDecoder
 from ..wire.hello import check_hello, hello
 from ..wire.payloads import Assembler, frames, pack, unpack
 from .client import call_error, connect, plain
+
+# Each frame, at level DEBUG.
+IO = logging.getLogger('mitogen.io')
+logging.getLogger('mitogen').addHandler(logging.NullHandler())
 
 
 class ForkError(MitosisError):
@@ -115,6 +120,7 @@ class Connection:
         with self._sending:
             try:
                 for frame in outgoing:
+                    IO.debug('sent %r', frame)
                     self._socket.sendall(frame.encode())
             except OSError as e:
                 raise ChannelError(f'the multiplexer is gone: {e.strerror}') from e
@@ -137,6 +143,7 @@ class Connection:
         self._end(reason)
 
     def _on_frame(self, frame: Frame, assembler: Assembler) -> None:
+        IO.debug('got %r', frame)
         request = self._requests.get(frame.handle)
         if request is None:
             assembler.drop(frame.src, frame.handle)

@@ -26,6 +26,8 @@ class Log:
         self._fd, self._ansible = _open(path), _open(ansible)
         self._clock = clock
         self._allowed: dict[str, tuple[float, float, int]] = {}
+        # Told of each line too: listener(level, where, text).
+        self.listener: Callable[[int, str, str], None] | None = None
 
     @property
     def on(self) -> bool:
@@ -40,6 +42,8 @@ class Log:
         if self._ansible >= 0 and level >= logging.INFO:
             _append(self._ansible, f'{stamp},{int(now % 1 * 1000):03d} p={os.getpid()} u={_user()} n=mitogen {name}| '
                                    f'{plain(where)}: {text}')
+        if self.listener:
+            self.listener(level, plain(where), text)
 
     def error(self, what: str) -> None:
         """Write the exception being handled."""

@@ -73,9 +73,11 @@ class Multiplexer:
         self.contexts = Contexts(self)
         self.modules = Modules(self)
         self.channels = Channels(self)
+        log.listener = self.channels.tell_log
         self.status = Status(self)
         self.services: dict[str, Any] = {'contexts': self.contexts, 'modules': self.modules, 'channels': self.channels,
                                          'status': self.status}
+        self.profile: Any = None
         self.listener = listener
         listener.setblocking(False)
         self.loop.watch(listener.fileno(), self._accept)
@@ -273,6 +275,8 @@ class Multiplexer:
     def add_route(self, context: int, link_name: int) -> None:
         self.router.add(context, link_name)
         self.channels.joined(context)
+        if self.profile:
+            self.profile.joined(context)
 
     def on_close(self, link: Link, reason: str) -> None:
         """A child context's link is closed."""
@@ -333,6 +337,8 @@ class Multiplexer:
         """Serve until loop.stop(), then end all contexts in order."""
         self.loop.run()
         self.listener.close()
+        if self.profile:
+            self.profile.end()
         for child in list(self.children.values()):
             child.end()
         deadline = self.loop.clock() + 3

@@ -17,6 +17,8 @@ from .client import SOCKET, Client, StartError, address
 
 START_SECONDS = 30
 LOCK = 'mux.lock'
+# A folder, for profiles: see profile.py.
+PROFILE = 'MITOSIS_PROFILE'
 
 
 def command(folder: str, watched: int, log: str = '') -> list[str]:
@@ -30,8 +32,11 @@ def command(folder: str, watched: int, log: str = '') -> list[str]:
 
 def start(folder: str, watched: int, log: str = '') -> subprocess.Popen[bytes]:
     """Start it; the process returned ends with 0 as soon as the real one listens."""
+    environ = dict(os.environ)
+    if environ.get(PROFILE):
+        environ[PROFILE] = os.path.abspath(environ[PROFILE])
     return subprocess.Popen(command(folder, watched, log), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                            stderr=subprocess.STDOUT, start_new_session=True, cwd='/')
+                            stderr=subprocess.STDOUT, start_new_session=True, cwd='/', env=environ)
 
 
 def ready(process: subprocess.Popen[bytes]) -> None:
@@ -95,6 +100,9 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     mux = Multiplexer(listener, Log(os.environ.get('MITOSIS_LOG', ''), log), folder)
+    if os.environ.get(PROFILE):
+        from .profile import Contexts
+        mux.profile = Contexts(mux, os.environ[PROFILE])
     signal.signal(signal.SIGUSR1, lambda *_: mux.loop.soon(mux.status.dump))
     signal.signal(signal.SIGTERM, lambda *_: mux.loop.stop())
     when_ended(mux.loop, watched, fd, mux.loop.stop)

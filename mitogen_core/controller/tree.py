@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import logging
 import os
 import queue
 import shlex
@@ -23,11 +24,12 @@ from ..remote.channel import Writer
 from ..wire.constants import CALL_FUNCTION, CALL_SERVICE, CHUNK, FORWARD_MODULE, ROOT
 from ..wire.errors import ChannelError
 from . import bootstrap, jobs, supervisor
-from .channels import AHEAD, POLICIES, SIZE
+from .channels import AHEAD, LOG, POLICIES, SIZE
 from .client import SOCKET, Client, chunks
 from .closures import Closure, closure_of
 from .connection import Connection, Future
 
+LOGGER = logging.getLogger('mitogen')
 # What a login or an escalation may take.
 SECONDS = 60
 
@@ -183,6 +185,8 @@ class Tree:
         self.connection = Connection(os.path.join(self._folder, SOCKET))
         self._published: set[Future] = set()
         self._closures: weakref.WeakKeyDictionary[Callable[..., Any], Closure] = weakref.WeakKeyDictionary()
+        if LOGGER.isEnabledFor(logging.INFO):
+            self.subscribe(LOG, _log)
 
     def __enter__(self) -> Tree:
         return self
@@ -287,6 +291,12 @@ class Tree:
     def writer(self, slot: str) -> Writer:
         """A file, open for writing text, each line of which is published."""
         return Writer(slot, self.publish)
+
+
+def _log(message: Message) -> None:
+    """A line of the multiplexer's log; what contexts publish to this slot is not."""
+    if message.source == ROOT:
+        LOGGER.log(message.value['level'], '%s: %s', message.value['where'], message.value['text'])
 
 
 def _hop(name: str, argv: list[str]) -> dict[str, Any]:

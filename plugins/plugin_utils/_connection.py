@@ -50,6 +50,7 @@ class Express:
         # have been killed, and the worker, by now a child of init, go on.
         parent = multiprocessing.parent_process() if kwargs.get('ansible_playbook_pid') else None
         self._run_pid = (parent and parent.pid) or os.getpid()
+        self._profile = _runtime.profile() if parent else None
         self._name_shown = ''
         self._count: str | None = None
         self._home: str | None = None
@@ -147,6 +148,9 @@ class Express:
             _runtime.count(self._count)
             self._count = None
         super().close()  # type: ignore[misc]
+        if self._profile:
+            self._profile.end()
+            self._profile.go_on()
 
     # the two ways
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import collections
 import os
+from typing import Any
 
 from ansible import constants as C
 
 from ...mitogen_core.controller.client import SOCKET, Client
 
 _client: tuple[int, Client] | None = None
+# A folder, for profiles; see README.md.
+PROFILE = 'MITOSIS_PROFILE'
+_profile: tuple[int, Any] | None = None
 
 
 def folder() -> str:
@@ -55,6 +59,16 @@ def drop_client() -> None:
     if _client is not None and _client[0] == os.getpid():
         _client[1].close()
     _client = None
+
+
+def profile() -> Any:
+    """The profile of this worker, where that is wished, else None."""
+    global _profile
+    wished = os.environ.get(PROFILE)
+    if wished and (_profile is None or _profile[0] != os.getpid()):
+        from ...mitogen_core.controller.profile import Here
+        _profile = (os.getpid(), Here(os.path.abspath(wished), 'worker'))
+    return _profile and _profile[1]
 
 
 def count(reason: str) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pstats
 import re
 
 import pytest
 
+from mitogen_core.controller import profile
 from tests.integration.support.control import Control
+from tests.integration.support.hosts import wait_for
 
 pytestmark = pytest.mark.timeout(300)
 PLAY = '''
@@ -42,3 +45,15 @@ def test_ansibles_own_log(control: Control):
     assert any(re.fullmatch(r'\S+ \S+ p=\d+ u=\S+ n=mitogen INFO\| multiplexer: \S+ is ready: root@t1, pid \d+', line)
                for line in lines), lines
     assert 'mitogen' not in done.text
+
+
+def test_profiles(control: Control):
+    """One of each process of ours, workers included; nothing in the output."""
+    folder = control.folder / 'profiles'
+    done = control.tasks('- command: id -un\n  loop: [a, b]', env={'MITOSIS_PROFILE': str(folder)})
+    assert done.code == 0, done
+    assert 'rofile' not in done.text
+    # The multiplexer outlives the run for a moment.
+    assert wait_for(lambda: {path.name.partition('-')[0] for path in folder.iterdir()} == set(profile.ROLES), 30)
+    [worker] = folder.glob('worker-*')
+    assert any(name == 'exec_command' for _, _, name in pstats.Stats(str(worker)).stats)

@@ -26,9 +26,9 @@ def supported(core: Core, target: Interpreter) -> bool:
 
 
 def targets(core: Core) -> list[Interpreter]:
-    """Those that are supported; by default the oldest and the newest."""
+    """Those that are supported; by default the oldest for an old ansible-core, else the newest."""
     found = [target for target in interpreters.found() if supported(core, target)]
-    return found if ALL else sorted({*found[:1], *found[-1:]}, key=found.index)
+    return found if ALL else found[:1] if core.number < (2, 19) else found[-1:]
 
 
 class Matrix:

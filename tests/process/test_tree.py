@@ -16,7 +16,7 @@ import pytest
 from mitogen_core.controller import bootstrap
 from mitogen_core.controller.connection import ForkError
 from mitogen_core.controller.tree import Context, Tree
-from mitogen_core.wire.constants import CHUNK
+from mitogen_core.wire.constants import CALL_FUNCTION, CHUNK
 from mitogen_core.wire.errors import CallError, ChannelError, ProtocolError
 from tests.support import leaks, remote_functions
 from tests.support.engine import SECONDS
@@ -27,6 +27,13 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 @pytest.fixture
 def tree() -> Iterator[Tree]:
+    with Tree() as made:
+        yield made
+
+
+@pytest.fixture
+def wordy(caplog: pytest.LogCaptureFixture) -> Iterator[Tree]:
+    caplog.set_level('DEBUG', 'mitogen')
     with Tree() as made:
         yield made
 
@@ -56,6 +63,22 @@ def test_calls_at_the_same_time(context: Context, fifo):
     with open(go, 'wb'):
         assert all(concurrent.futures.wait(calls, 0).not_done)
     assert [call.result(SECONDS) for call in calls] == [b''] * 8
+
+
+def test_logs(wordy: Tree, edge: Interpreter, caplog: pytest.LogCaptureFixture):
+    """What contexts and the multiplexer say is logged as `mitogen`; frames are as `mitogen.io`."""
+    context = wordy.local(edge.path)
+    context.call(remote_functions.warn, 'a word').result(SECONDS)
+    lie = {'level': 50, 'where': 'x', 'text': 'a lie'}
+    context.call(remote_functions.say, 'mitogen.log', [lie], b'').result(SECONDS)
+
+    def said(text: str) -> list[str]:
+        return [record.name for record in caplog.records if text in record.getMessage()]
+    leaks.wait_until(lambda: said('a word'), 'a record')
+    assert said('a word') == said('is ready') == ['mitogen']
+    assert 'local' in next(record.getMessage() for record in caplog.records if 'a word' in record.getMessage())
+    assert not said('a lie')
+    assert set(said('handle=%d ' % CALL_FUNCTION)) == {'mitogen.io'}
 
 
 def test_code_that_a_function_imports(context: Context):

@@ -1,5 +1,6 @@
 """What tests call in contexts: for every supported Python."""
 
+import logging
 import os
 import select
 import signal
@@ -23,6 +24,10 @@ def fail(word):
 
 def strange():
     return object()
+
+
+def warn(word):
+    logging.getLogger('own').warning(word)
 
 
 def forever():

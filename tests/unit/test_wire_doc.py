@@ -8,7 +8,7 @@ import pytest
 
 from mitogen_core.controller import bootstrap, channels, contexts, modules, status
 from mitogen_core.remote import contexts as remote_contexts
-from mitogen_core.remote import runners
+from mitogen_core.remote import jobs, profile, runners
 from mitogen_core.remote import status as remote_status
 from mitogen_core.remote.services import SERVICES
 from mitogen_core.wire import constants, frames, payloads, states
@@ -103,7 +103,7 @@ def test_services():
             service, _, methods = row[1].partition('.')
             found |= {(row[0], service, method.strip(' .')) for method in methods.split(',')}
     services = {**SERVICES, 'contexts': remote_contexts.SERVICE, 'modules': runners.SERVICE,
-                'status': remote_status.SERVICE}
+                'status': remote_status.SERVICE, 'jobs': jobs.SERVICE, 'profile': profile.SERVICE}
     ours = {('broker', name, method[3:]) for name, service in services.items()
             for method in vars(service) if method.startswith('do_')}
     roots = (contexts.Contexts, modules.Modules, channels.Channels, status.Status)
