@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import select
 import socket
@@ -10,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from ..wire.constants import CALL_SERVICE, CHUNK, FIRST_DYNAMIC, HELLO, IS_DEAD, READ_SIZE, ROOT
+from ..wire.constants import CALL_SERVICE, CHUNK, FIRST_DYNAMIC, HELLO, IS_DEAD, READ_SIZE, ROOT, SMALL
 from ..wire.errors import CallError, ChannelError, ProtocolError
 from ..wire.frames import Frame, FrameDecoder
 from ..wire.hello import check_hello, hello
@@ -42,6 +43,8 @@ class Client:
         self._handle = FIRST_DYNAMIC
         self._greeted = False
         self._unwanted: set[int] = set()
+        # Around whatever may block.
+        self.waiting: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
         self._send([Frame(ROOT, 0, HELLO, 0, pack(hello(0, os.getpid())))])
 
     def close(self) -> None:
@@ -49,7 +52,9 @@ class Client:
 
     def _send(self, outgoing: list[Frame]) -> None:
         try:
-            self._socket.sendall(b''.join(frame.encode() for frame in outgoing))
+            data = b''.join(frame.encode() for frame in outgoing)
+            with self.waiting() if len(data) > SMALL else contextlib.nullcontext():
+                self._socket.sendall(data)
         except OSError as e:
             raise ChannelError(f'the multiplexer is gone: {e.strerror}') from e
 
@@ -114,7 +119,9 @@ class Client:
         poller.register(self._socket, select.POLLIN)
         while not self._frames:
             left = PROBE_SECONDS if end is None else max(0, end - time.monotonic())
-            if not poller.poll(left * 1000):
+            with self.waiting():
+                ready = poller.poll(left * 1000)
+            if not ready:
                 if end is not None:
                     raise WaitError(f'waited {timeout:.0f} s for {what}')
                 if probed:

@@ -20,6 +20,7 @@ from ...mitogen_core.controller.client import Client, StartError, chunks
 from ...mitogen_core.wire.constants import ROOT
 from ...mitogen_core.wire.errors import CallError, ChannelError, MitosisError, ProtocolError
 from . import _accounts, _modules, _runtime
+from ._baton import waiting
 from ._compat import Unknown, ansiballz, asyncs, not_supported, supported
 from ._compat.callers import runs_the_tasks_command
 from ._compat.options import full_name
@@ -109,7 +110,8 @@ class Express:
                 self._exec, explain(self._notes, str(cmd)), in_data, sudoable)
         except Stock as e:
             self._stock(str(e))
-            result = super().exec_command(cmd, in_data=in_data, sudoable=sudoable)  # type: ignore[misc]
+            with waiting():
+                result = super().exec_command(cmd, in_data=in_data, sudoable=sudoable)  # type: ignore[misc]
         return result
 
     def put_file(self, in_path: str, out_path: str) -> Any:
@@ -120,7 +122,8 @@ class Express:
             return self._attempt(self._put, in_path, out_path)
         except Stock as e:
             self._stock(str(e))
-            return super().put_file(in_path, out_path)  # type: ignore[misc]
+            with waiting():
+                return super().put_file(in_path, out_path)  # type: ignore[misc]
 
     def fetch_file(self, in_path: str, out_path: str) -> Any:
         if self.transport == 'local':
@@ -129,7 +132,8 @@ class Express:
             return self._attempt(self._fetch, in_path, out_path)
         except Stock as e:
             self._stock(str(e))
-            return super().fetch_file(in_path, out_path)  # type: ignore[misc]
+            with waiting():
+                return super().fetch_file(in_path, out_path)  # type: ignore[misc]
 
     def reset(self) -> None:
         """End the login and what hangs on it, if it is there; then what stock does for its own."""
@@ -220,7 +224,8 @@ class Express:
             except AnsibleConnectionFailure:
                 if attempt >= retries:
                     raise
-                time.sleep(min(2 ** attempt - 1, 30))
+                with waiting():
+                    time.sleep(min(2 ** attempt - 1, 30))
             attempt += 1
             if attempt > retries + 3:
                 raise ChannelError(error.text) from error

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import collections
 import os
+import threading
 from typing import Any
 
 from ansible import constants as C
 
 from ...mitogen_core.controller.client import SOCKET, Client
+from ._baton import waiting
 
-_client: tuple[int, Client] | None = None
+# Each thread of a shard worker has one.
+_own = threading.local()
 # A folder, for profiles; see README.md.
 PROFILE = 'MITOSIS_PROFILE'
 _profile: tuple[int, Any] | None = None
@@ -34,15 +37,16 @@ def log() -> str:
 
 def client(run_pid: int) -> Client:
     """This process's connection to the multiplexer, which lives as long as process `run_pid`."""
-    global _client
-    if _client is None or _client[0] != os.getpid():
+    found: Client | None = getattr(_own, 'client', None)
+    if found is None or _own.pid != os.getpid():
         try:
             found = Client(os.path.join(folder(), SOCKET))
         except OSError:
             from ...mitogen_core.controller import supervisor
             found = supervisor.connect(folder(), run_pid, log())
-        _client = (os.getpid(), found)
-    return _client[1]
+        found.waiting = waiting
+        _own.client, _own.pid = found, os.getpid()
+    return found
 
 
 def existing_client() -> Client | None:
@@ -55,10 +59,10 @@ def existing_client() -> Client | None:
 
 def drop_client() -> None:
     """Forget a connection that broke."""
-    global _client
-    if _client is not None and _client[0] == os.getpid():
-        _client[1].close()
-    _client = None
+    found = getattr(_own, 'client', None)
+    if found is not None and _own.pid == os.getpid():
+        found.close()
+    _own.client = None
 
 
 def profile() -> Any:

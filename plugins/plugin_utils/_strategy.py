@@ -15,8 +15,10 @@ from ...mitogen_core.controller import supervisor
 from ...mitogen_core.controller.client import SOCKET, StartError
 from . import _runtime
 from ._compat import Unknown, not_supported, supported
-from ._compat.strategy import ConnectionLoader, Loaders, methods, pose_as
+from ._compat.shard import Entry
+from ._compat.strategy import ConnectionLoader, Loaders, Methods, pose_as
 from ._connection import Express
+from ._shards import Shared
 
 display = Display()
 
@@ -60,11 +62,12 @@ class Accelerated:
     def __init__(self, tqm: Any) -> None:
         super().__init__(tqm)  # type: ignore[call-arg]
         self._methods: Any = None
+        self._shared: Shared | None = None
         if not supported():
             display.warning(not_supported())
             return
         try:
-            self._methods = methods(Loaders(ConnectionLoader(NAMES, made)))
+            self._methods = Methods(Loaders(ConnectionLoader(NAMES, made)))
             for name in NAMES.values():
                 connection_loader.get(name, class_only=True)
             self._start()
@@ -90,12 +93,22 @@ class Accelerated:
                 supervisor.ready(process)
             except StartError as e:
                 display.warning(f'mitosis: {e}')
-        return self._methods[0](self, host, task, task_vars, play_context)
+        entry = Entry(host, task, task_vars, play_context)
+        if self._shared is None:
+            self._shared = Shared(self, self._methods, {*NAMES, *NAMES.values()})
+        return self._shared.queue(entry)
+
+    def _process_pending_results(self, iterator: Any, one_pass: bool = False, max_passes: Any = None) -> Any:
+        # With a limit, more hosts are about to be queued.
+        if self._shared is not None and max_passes is None:
+            self._shared.flush()
+            self._shared.mourn()
+        return super()._process_pending_results(iterator, one_pass, max_passes)  # type: ignore[misc]
 
     def _execute_meta(self, *args: Any, **kwargs: Any) -> Any:
         if self._methods is None:
             return super()._execute_meta(*args, **kwargs)  # type: ignore[misc]
-        return self._methods[1](self, *args, **kwargs)
+        return self._methods.execute_meta(self, *args, **kwargs)
 
     def run(self, iterator: Any, play_context: Any) -> Any:
         pose_as(iterator, type(self).__module__.rpartition('.')[2])

@@ -1,11 +1,13 @@
 """How long a `ping` takes on a link that carries a large copy at the same time, against an idle link: ours, stock
-Ansible with pipelining, and Mitogen, in turns.  Two names of one host, strategy `free`.  Started by
+Ansible with pipelining, and Mitogen, in turns.  Two names of one host, strategy `free`.  Then the memory
+that each of these copies takes, here and on the target.  Started by
 `./dev bench latency`."""
 
 from __future__ import annotations
 
 import argparse
 import configparser
+import contextlib
 import json
 import os
 import statistics
@@ -16,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bench import ASK, machine
+from memory import Curve, watched
 from runs import HERE, Bench, BenchError, Contestant, contestants
 from works import Work
 
@@ -73,6 +76,7 @@ def main() -> int:
     sides = contestants(Path(asked["folder"]) if asked["folder"] else None)
     chosen = [free(side) for name, side in sides.items() if name in (arguments.only or name).split(",")]
     took: dict[tuple[str, int], list[float]] = {}
+    curves: dict[str, list[Curve]] = {}
     with tempfile.TemporaryDirectory(prefix="latency-") as folder:
         large, inventory = Path(folder, "large"), Path(folder, "inventory.ini")
         with large.open("wb") as file:
@@ -88,7 +92,10 @@ def main() -> int:
                     run = replace(side, arguments=[*side.arguments, "-e", f"bench_large={large}"], environment={
                         **side.environment, "ANSIBLE_CALLBACK_PLUGINS": str(HERE / "callback_plugins"),
                         "ANSIBLE_CALLBACKS_ENABLED": "durations", "DURATIONS_FILE": str(record)})
-                    bench.run(run, play(size))
+                    with watched() if size else contextlib.nullcontext() as curve:
+                        bench.run(run, play(size))
+                    if curve:
+                        curves.setdefault(side.title, []).append(curve)
                     found = seconds(record.read_text().splitlines(), size)
                     took.setdefault((side.title, size), []).extend(found)
                     what = f"round {number + 1}: {side.title}, copy of {size} MB: {len(found)} pings"
@@ -104,6 +111,13 @@ def main() -> int:
         ratio = statistics.median(busy) / statistics.median(idle)
         print(f"| {side.title} | {1000 * statistics.median(idle):.0f} | {1000 * statistics.median(busy):.0f} | "
               f"{1000 * max(busy):.0f} | {ratio:.2f} | {len(busy)} |")
+    print(f"\nMegabytes during a copy of {arguments.size} MB: the highest, and of each tenth of the last run\n")
+    print("| | controller | target | controller, by tenths | target, by tenths |\n|---|---|---|---|---|")
+    for side in chosen:
+        runs = curves[side.title]
+        peaks = [max(curve.peaks()[at] for curve in runs) for at in (0, 1)]
+        by_tenths = [" ".join(f"{megabytes:.0f}" for megabytes in runs[-1].tenths(at)) for at in (1, 2)]
+        print(f"| {side.title} | {peaks[0]:.0f} | {peaks[1]:.0f} | {by_tenths[0]} | {by_tenths[1]} |")
     return 0
 
 

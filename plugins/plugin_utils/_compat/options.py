@@ -35,6 +35,8 @@ OURS: dict[str, Any] = {
                                       'something about twice. 0: they need not.'),
     'mitosis_alive_timeout': _option('alive_timeout', 'int', 30,
                                      'Seconds without a word after which a link is given up.'),
+    'mitosis_workers': _option('workers', 'str', 'auto', 'Processes in which a strategy of ours runs a task on many '
+                               'hosts: a number; auto, one for each core; stock, one for each host.'),
     'mitosis_name': {'description': ['What the host is called in lines of ours: not for users.'], 'type': 'str',
                      'default': '', 'vars': [{'name': 'inventory_hostname'}]},
 }

@@ -16,6 +16,7 @@ from ansible.plugins import loader as plugin_loader
 from ansible.plugins.strategy import StrategyBase
 
 from . import Unknown
+from .shard import Shard
 
 
 class ConnectionLoader:
@@ -71,15 +72,35 @@ def _rebound(function: Any, **names: Any) -> Any:
     return copy
 
 
-def methods(loaders: Loaders) -> tuple[Any, Any]:
-    """(_queue_task, _execute_meta) that use `loaders`.  Raises Unknown."""
+class Methods:
+    """`queue_task` and `execute_meta` of StrategyBase that use `loaders`.  The next worker that is made gets `shard`, if
+    there is one, and is then `worker`.  Raises Unknown."""
 
-    class Worker(WorkerProcess):  # type: ignore[misc]
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            if not hasattr(self, '_shared_loader_obj'):
-                raise Unknown('WorkerProcess._shared_loader_obj')
-            self._shared_loader_obj = loaders
+    def __init__(self, loaders: Loaders) -> None:
+        self.shard: Shard | None = None
+        self.worker: Any = None
+        owner = self
 
-    return (_rebound(StrategyBase._queue_task, WorkerProcess=Worker),
-            _rebound(StrategyBase._execute_meta, plugin_loader=loaders))
+        class Worker(WorkerProcess):  # type: ignore[misc]
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                super().__init__(*args, **kwargs)
+                if not hasattr(self, '_shared_loader_obj'):
+                    raise Unknown('WorkerProcess._shared_loader_obj')
+                self._shared_loader_obj = loaders
+                self.shard, owner.shard = owner.shard, None
+                owner.worker = self
+
+            def _run(self) -> None:
+                if self.shard:
+                    self.shard.run(self, super()._run.__func__)
+                else:
+                    super()._run()
+
+            @property
+            def exitcode(self) -> Any:
+                """has_dead_workers of TaskQueueManager ends the play by it; of a shard, only some hosts fail."""
+                code = super().exitcode
+                return 0 if code and self.shard else code
+
+        self.queue_task = _rebound(StrategyBase._queue_task, WorkerProcess=Worker)
+        self.execute_meta = _rebound(StrategyBase._execute_meta, plugin_loader=loaders)

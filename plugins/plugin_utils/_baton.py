@@ -1,0 +1,40 @@
+"""One thread at a time: the threads of a shard worker pass the baton on while they wait.  Elsewhere there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+
+_mine = threading.local()
+
+
+class Baton:
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def held(self, note: Callable[[bool], None]) -> Iterator[None]:
+        """This thread runs, except within `waiting`.  note(True) is called as it waits, note(False) as it goes on."""
+        with self._lock:
+            _mine.baton, _mine.note = self, note
+            try:
+                yield
+            finally:
+                _mine.baton = None
+
+
+@contextlib.contextmanager
+def waiting() -> Iterator[None]:
+    """The others may run meanwhile."""
+    baton = getattr(_mine, 'baton', None)
+    if baton is None:
+        yield
+        return
+    _mine.note(True)
+    baton._lock.release()
+    try:
+        yield
+    finally:
+        baton._lock.acquire()
+        _mine.note(False)
