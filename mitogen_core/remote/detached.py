@@ -184,9 +184,9 @@ class Module(object):
             if err:
                 result[u'stderr'] = err
             return self._json(result)
-        except Exception as e:
+        except Exception:
             return self._json({u'failed': self.yes, u'cmd': self.job[u'cmd'], u'data': out, u'stderr': err,
-                               u'msg': to_text('%s' % e), u'ansible_job_id': self.id})
+                               u'msg': fs_text(execute.traceback.format_exc()), u'ansible_job_id': self.id})
 
 
 def find_json(text):

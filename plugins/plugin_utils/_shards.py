@@ -144,16 +144,23 @@ class Shared:
 
     def mourn(self) -> None:
         """Of workers that died: what had not begun is queued again, what had fails."""
-        for worker in [worker for worker in self._workers if not worker.is_alive()]:
+        for worker in [worker for worker in self._workers if has_ended(worker)]:
             self._workers.remove(worker)
             again, lost = worker.shard.left()
             for entry in lost:
                 display.warning(f'mitosis: the worker of {entry.host.name} died')
-                send_failure(self._strategy._final_q, entry.host, entry.task,
+                send_failure(self._strategy._final_q, entry,
                              'The worker process died while it ran this task on this host, and maybe on others.')
             self._strategy._pending_results -= len(again)
             for entry in again:
                 self._methods.queue_task(self._strategy, *entry)
+
+
+def has_ended(worker: Any) -> bool:
+    try:
+        return not worker.is_alive()
+    except ValueError:  # whoever took its place has closed it
+        return True
 
 
 def number_of_workers(entry: Entry) -> int:

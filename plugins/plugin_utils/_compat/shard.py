@@ -64,7 +64,7 @@ class Shard:
                 with self.baton.held(note):
                     note(False)
                     try:
-                        with task_context(one):
+                        with task_context(one._host, one._task, one._task_vars):
                             run_one(one)
                     except BaseException:
                         self.states[number] = DIED
@@ -95,14 +95,13 @@ def view(worker: Any, entry: Entry) -> Any:
     return one
 
 
-def task_context(worker: Any) -> Any:
+def task_context(host: Any, task: Any, task_vars: Any) -> Any:
     if core_version() < (2, 19):
         return contextlib.nullcontext()
-    if core_version() < (2, 21):
-        from ansible._internal._task import TaskContext
-        return TaskContext(worker._task)
     from ansible._internal._task import TaskContext
-    return TaskContext.create(task=worker._task, task_vars=worker._task_vars, host_name=worker._host.name)
+    if core_version() < (2, 21):
+        return TaskContext(task)
+    return TaskContext.create(task=task, task_vars=task_vars, host_name=host.name)
 
 
 class Stream(io.TextIOBase):
@@ -131,9 +130,10 @@ def separate_streams() -> None:
         sys.stdout, sys.stderr = Stream(), Stream()  # type: ignore[assignment]
 
 
-def send_failure(final_q: Any, host: Any, task: Any, text: str) -> None:
+def send_failure(final_q: Any, entry: Entry, text: str) -> None:
     """Have the strategy get a failed result."""
     from ansible.errors import AnsibleError
+    host, task = entry.host, entry.task
     if core_version() < (2, 19):
         final_q.send_task_result(host.name, task._uuid, {'failed': True, 'msg': text}, task_fields=task.dump_attrs())
     elif core_version() < (2, 21):
@@ -142,6 +142,8 @@ def send_failure(final_q: Any, host: Any, task: Any, text: str) -> None:
                                                 task_fields=task.dump_attrs()))
     else:
         from ansible._internal._task import UnifiedTaskResult
-        result = UnifiedTaskResult.create_from_action_exception(AnsibleError(text))
-        result.finalize_registered_values()
-        final_q.send_task_result(host, task, result)
+        task = task.copy(exclude_tasks=True)
+        with task_context(host, task, entry.task_vars):
+            result = UnifiedTaskResult.create_from_action_exception(AnsibleError(text))
+            result.finalize_registered_values()
+            final_q.send_task_result(host, task, result)

@@ -160,7 +160,8 @@ class Control:
         if self.way == 'stock':
             environ['ANSIBLE_PIPELINING'] = 'true'
         elif self.way == 'strategy':
-            environ.update(ANSIBLE_STRATEGY='mitosis.express.linear', MITOSIS_SUMMARY='1')
+            # Two hosts share a worker only if there is one.
+            environ.update(ANSIBLE_STRATEGY='mitosis.express.linear', MITOSIS_SUMMARY='1', MITOSIS_WORKERS='1')
         environ.update(more)
         return environ
 

@@ -1,0 +1,164 @@
+"""What may share a worker, and how the hosts of a task are told apart in it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import types
+
+import pytest
+from ansible.parsing.dataloader import DataLoader
+from ansible.playbook.task import Task
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support import collection
+
+shards = collection.load('plugins.plugin_utils._shards')
+shard = collection.load('plugins.plugin_utils._compat.shard')
+baton = collection.load('plugins.plugin_utils._baton')
+
+NAMES = {'ssh', 'local', 'mitosis.express.ssh'}
+
+
+def task(**words):
+    return Task.load({'name': 'x', **words}, loader=DataLoader())
+
+
+def may(variables=None, **words):
+    host, variables = types.SimpleNamespace(name='h'), {'ansible_connection': 'ssh', **(variables or {})}
+    entry = shard.Entry(host, task(**words), variables, None)
+    return shards.Sharing(NAMES).may(entry)
+
+
+@pytest.mark.parametrize('words', [
+    {'command': 'id'}, {'debug': {'msg': 'x'}}, {'copy': {'content': 'x', 'dest': '/x'}},
+    {'ansible.builtin.shell': 'x'}, {'command': 'id', 'async': 10, 'poll': 0}, {'command': 'id', 'loop': [1]},
+    {'command': 'id', 'become': True},
+    {'debug': {'msg': "{{ lookup('file', 'x') }}"}}, {'debug': {'msg': "{{ query('ansible.builtin.env', 'x') }}"}},
+    {'command': 'id', 'with_items': [1]}, {'command': 'id', 'delegate_to': 'localhost'},
+    {'command': 'id', 'when': 'x', 'register': 'x', 'ignore_errors': True, 'no_log': True},
+])
+def test_what_shares(words):
+    assert may(**words)
+
+
+@pytest.mark.parametrize('words', [
+    {'command': 'id', 'timeout': 3}, {'command': 'id', 'timeout': '{{ x }}'}, {'command': 'id', 'until': 'x'},
+    {'command': 'id', 'retries': 2}, {'command': 'id', 'throttle': 1}, {'command': 'id', 'run_once': True},
+    {'command': 'id', 'debugger': 'always'}, {'command': 'id', 'async': 10, 'poll': 2}, {'pause': {'seconds': 1}},
+    {'reboot': {}}, {'wait_for_connection': {}}, {'command': 'id', 'loop': [1], 'loop_control': {'pause': 1}},
+    {'debug': {'msg': "{{ lookup('pipe', 'x') }}"}}, {'debug': {'msg': '{{ lookup(name) }}'}},
+    {'debug': {'msg': 'x'}, 'when': "query('ansible.builtin.url', 'x')"}, {'command': 'id', 'with_lines': 'x'},
+    {'command': 'id', 'delegate_to': 'other'}, {'command': 'id', 'delegate_to': '{{ x }}'}, {'action': '{{ x }}'},
+])
+def test_what_does_not(words):
+    assert not may(**words)
+
+
+@pytest.mark.parametrize('name', ['docker', '{{ x }}', 'ansible.netcommon.network_cli'])
+def test_connections_that_are_not_ours(name):
+    assert not may({'ansible_connection': name}, command='id')
+    assert may({'ansible_connection': name}, debug={'msg': 'x'})
+
+
+@given(st.lists(st.integers(), max_size=40), st.integers(1, 9))
+def test_parts(entries, number):
+    found = shards.parts(entries, number)
+    assert [entry for part in found for entry in part] == entries
+    sizes = [len(part) for part in found]
+    assert len(found) <= number and all(sizes) and max(sizes, default=1) - min(sizes, default=1) <= 1
+
+
+def test_one_thread_at_a_time():
+    stick, running, most, said = baton.Baton(), [], [], []
+
+    def work(number):
+        with stick.held(lambda waits: said.append((number, waits))):
+            for _ in range(20):
+                running.append(number)
+                most.append(len(running))
+                running.remove(number)
+                with baton.waiting():
+                    pass
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert set(most) == {1}
+    assert [waits for number, waits in said if number == 3] == [True, False] * 20
+
+
+def test_those_that_wait_let_others_run():
+    stick, met = baton.Baton(), threading.Barrier(4, timeout=30)
+
+    def work():
+        with stick.held(lambda waits: None), baton.waiting():
+            met.wait()
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not met.broken
+
+
+def test_without_a_baton_nothing_happens():
+    with baton.waiting(), baton.waiting():
+        pass
+
+
+class Worker:
+    """What of a WorkerProcess is used."""
+
+    def __init__(self, loader):
+        self._loader = loader
+
+
+def entries(number):
+    loader = DataLoader()
+    hosts = [types.SimpleNamespace(name=f'h{n}', vars={'x': n}, groups=[n]) for n in range(number)]
+    return [shard.Entry(host, task(debug={'msg': 'x'}), {'n': n}, None) for n, host in enumerate(hosts)], Worker(loader)
+
+
+@pytest.mark.parametrize('width', [1, 3, 20])
+def test_a_shard(monkeypatch, width):
+    monkeypatch.setattr(shard, 'task_context', lambda *task: contextlib.nullcontext())
+    found, worker = entries(6)
+    ran = []
+
+    def run_one(one):
+        with baton.waiting():
+            ran.append((one._host.name, one._task_vars['n'], one._task))
+        one._host.vars, one._host.groups, one._task.args = {}, [], {'msg': 'changed'}
+        one._loader._tempfiles.add(one._host.name)
+    made = shard.Shard(found, width, baton.Baton())
+    made.run(worker, run_one)
+    assert sorted((name, n) for name, n, _ in ran) == [(f'h{n}', n) for n in range(6)]
+    assert len({id(task) for _, _, task in ran}) == 6
+    for n, entry in enumerate(found):
+        assert (entry.host.vars, entry.host.groups, entry.task.args) == ({'x': n}, [n], {'msg': 'x'})
+        assert entry.task._uuid == next(task._uuid for name, _, task in ran if name == entry.host.name)
+    assert worker._loader._tempfiles == set()
+    assert made.left() == ([], [])
+
+
+def test_a_shard_in_which_some_die(monkeypatch):
+    monkeypatch.setattr(shard, 'task_context', lambda *task: contextlib.nullcontext())
+    monkeypatch.setattr(shard.display, 'error', lambda *args, **kwargs: None)
+    found, worker = entries(4)
+
+    def run_one(one):
+        if one._task_vars['n'] in (1, 2):
+            raise KeyboardInterrupt
+    made = shard.Shard(found, 1, baton.Baton())
+    made.run(worker, run_one)
+    assert made.left() == ([], found[1:3])
+
+
+def test_a_worker_that_was_killed():
+    found, _ = entries(5)
+    made = shard.Shard(found, 2, baton.Baton())
+    made.states[0], made.states[1], made.states[2] = shard.DONE, shard.RUNNING, shard.WAITING
+    assert made.left() == (found[3:], found[1:3])
