@@ -84,17 +84,6 @@ class Sharing:
         return name in self._connections
 
 
-def parts(entries: list[Entry], number: int) -> list[list[Entry]]:
-    """`entries` in so many parts of about the same size, in order."""
-    size, more = divmod(len(entries), number)
-    found, at = [], 0
-    for n in range(number):
-        end = at + size + (n < more)
-        found.append(entries[at:end])
-        at = end
-    return [part for part in found if part]
-
-
 class Shared:
     """What of a strategy's tasks waits to be started together, and the workers that run several hosts."""
 
@@ -103,29 +92,30 @@ class Shared:
         self._sharing = Sharing(connections)
         self._waiting: list[Entry] = []
         self._workers: list[Any] = []
+        self._width = 1
 
     def queue(self, entry: Entry) -> None:
         """StrategyBase._queue_task."""
-        if self._strategy.debugger_active or not self._sharing.may(entry) or number_of_workers(entry) == 0:
-            self._methods.queue_task(self._strategy, *entry)
+        strategy, forks = self._strategy, len(self._strategy._workers)
+        number = min(number_of_workers(entry), forks)
+        if strategy.debugger_active or not number or not self._sharing.may(entry):
+            self._methods.queue_task(strategy, *entry)
             return
         self._waiting.append(entry)
-        self._strategy._pending_results += 1
+        self._width = max(1, forks // number)
+        strategy._pending_results += 1
+        # The first worker begins while others' variables are put together.
+        if len(self._waiting) * number >= len(strategy._hosts_cache):
+            self.flush()
 
     def flush(self) -> None:
         """Start what waits."""
         entries, self._waiting = self._waiting, []
-        if not entries:
-            return
         self._strategy._pending_results -= len(entries)
-        forks = len(self._strategy._workers)
-        number = min(number_of_workers(entries[0]), forks)
-        if len(entries) <= number:
-            for entry in entries:
-                self._methods.queue_task(self._strategy, *entry)
-            return
-        for part in parts(entries, number):
-            self._start(part, max(1, forks // number))
+        if len(entries) == 1:
+            self._methods.queue_task(self._strategy, *entries[0])
+        elif entries:
+            self._start(entries, self._width)
 
     def _start(self, entries: list[Entry], width: int) -> None:
         strategy = self._strategy

@@ -1,8 +1,8 @@
 """A worker process for one task on many hosts: stock's own, which runs once for each.
 
-WorkerProcess, 2.16-2.21: `_run` runs the task of `_host`, `_task`, `_task_vars` and `_play_context` and sends the result;
-`run` makes the process a worker's before that.  It empties `_host.vars` and `_host.groups`, and warns of what is in
-sys.stdout, if that is a StringIO (2.19-2.21).
+WorkerProcess, 2.16-2.21: `_run` runs the task of `_host`, `_task`, `_task_vars` and `_play_context` and sends the
+result; `run` makes the process a worker's before that.  It empties `_host.vars` and `_host.groups`, and warns of
+what is in sys.stdout, if that is a StringIO (2.19-2.21).
 TaskContext, of each thread: 2.19-2.20 TaskContext(task), 2.21 TaskContext.create(...).
 FinalQueue.send_task_result: 2.16-2.18 (name, uuid, dict, task_fields), 2.19-2.20 (_RawTaskResult), 2.21 (host, task,
 result).

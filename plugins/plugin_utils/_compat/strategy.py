@@ -73,8 +73,8 @@ def _rebound(function: Any, **names: Any) -> Any:
 
 
 class Methods:
-    """`queue_task` and `execute_meta` of StrategyBase that use `loaders`.  The next worker that is made gets `shard`, if
-    there is one, and is then `worker`.  Raises Unknown."""
+    """`queue_task` and `execute_meta` of StrategyBase that use `loaders`.  The next worker that is made gets `shard`,
+    if there is one, and is then `worker`.  Raises Unknown."""
 
     def __init__(self, loaders: Loaders) -> None:
         self.shard: Shard | None = None

@@ -9,8 +9,6 @@ import types
 import pytest
 from ansible.parsing.dataloader import DataLoader
 from ansible.playbook.task import Task
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.support import collection
 
@@ -60,14 +58,6 @@ def test_what_does_not(words):
 def test_connections_that_are_not_ours(name):
     assert not may({'ansible_connection': name}, command='id')
     assert may({'ansible_connection': name}, debug={'msg': 'x'})
-
-
-@given(st.lists(st.integers(), max_size=40), st.integers(1, 9))
-def test_parts(entries, number):
-    found = shards.parts(entries, number)
-    assert [entry for part in found for entry in part] == entries
-    sizes = [len(part) for part in found]
-    assert len(found) <= number and all(sizes) and max(sizes, default=1) - min(sizes, default=1) <= 1
 
 
 def test_one_thread_at_a_time():
