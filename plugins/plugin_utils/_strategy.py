@@ -14,11 +14,13 @@ from ansible.utils.display import Display
 from ...mitogen_core.controller import supervisor
 from ...mitogen_core.controller.client import SOCKET, StartError
 from . import _runtime
+from ._baton import Baton
 from ._compat import Unknown, not_supported, supported
+from ._compat.scheduling import Shared
 from ._compat.shard import Entry
 from ._compat.strategy import ConnectionLoader, Loaders, Methods, pose_as
 from ._connection import Express
-from ._shards import Shared
+from ._shards import Sharing, number_of_workers
 
 display = Display()
 
@@ -62,7 +64,8 @@ class Accelerated:
     def __init__(self, tqm: Any) -> None:
         super().__init__(tqm)  # type: ignore[call-arg]
         self._methods: Any = None
-        self._shared: Shared | None = None
+        # None: not yet.
+        self._shared: Shared | bool | None = None
         if not supported():
             display.warning(not_supported())
             return
@@ -95,12 +98,22 @@ class Accelerated:
                 display.warning(f'mitosis: {e}')
         entry = Entry(host, task, task_vars, play_context)
         if self._shared is None:
-            self._shared = Shared(self, self._methods, {*NAMES, *NAMES.values()})
+            self._shared = self._share()
+        if not isinstance(self._shared, Shared):
+            return self._methods.queue_task(self, *entry)
         return self._shared.queue(entry)
+
+    def _share(self) -> Shared | bool:
+        try:
+            sharing = Sharing({*NAMES, *NAMES.values()})
+            return Shared(self, self._methods, sharing.may, number_of_workers, Baton)
+        except Unknown as e:
+            display.warning(f'mitosis: {e}; each host has a worker of its own')
+            return False
 
     def _process_pending_results(self, iterator: Any, one_pass: bool = False, max_passes: Any = None) -> Any:
         # With a limit, more hosts are about to be queued.
-        if self._shared is not None and max_passes is None:
+        if isinstance(self._shared, Shared) and max_passes is None:
             self._shared.flush()
             self._shared.mourn()
         return super()._process_pending_results(iterator, one_pass, max_passes)  # type: ignore[misc]

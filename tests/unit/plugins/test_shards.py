@@ -15,6 +15,7 @@ from tests.support import collection
 shards = collection.load('plugins.plugin_utils._shards')
 shard = collection.load('plugins.plugin_utils._compat.shard')
 baton = collection.load('plugins.plugin_utils._baton')
+scheduling = collection.load('plugins.plugin_utils._compat.scheduling')
 
 NAMES = {'ssh', 'local', 'mitosis.express.ssh'}
 
@@ -152,3 +153,56 @@ def test_a_worker_that_was_killed():
     made = shard.Shard(found, 2, baton.Baton())
     made.states[0], made.states[1], made.states[2] = shard.DONE, shard.RUNNING, shard.WAITING
     assert made.left() == (found[3:], found[1:3])
+
+
+class Strategy:
+    """What of a StrategyBase is used; hosts have been queued when `queued` has them."""
+
+    def __init__(self, forks, hosts):
+        self._workers, self._hosts_cache = [None] * forks, [f'h{n}' for n in range(hosts)]
+        self._pending_results, self.debugger_active = 0, False
+        self._queued_task_cache, self._final_q, self._tqm = {}, None, self
+        self.queued, self.shard, self.worker = [], None, None
+        self.told = []
+
+    def send_callback(self, name, host, task):
+        self.told.append(host.name)
+
+    # of Methods
+    def queue_task(self, strategy, *entry):
+        shard, self.shard = self.shard, None
+        self.queued.append([entry[0].name] if shard is None else [each.host.name for each in shard.entries])
+        self.told.append(entry[0].name)
+        self._pending_results += 1
+
+
+def queue(strategy, hosts, workers, may=lambda entry: True):
+    shared = scheduling.Shared(strategy, strategy, may, lambda entry: workers, baton.Baton)
+    found, _ = entries(hosts)
+    for entry in found:
+        shared.queue(entry)
+    assert strategy._pending_results == hosts
+    shared.flush()
+    assert strategy._pending_results == hosts
+    return strategy.queued
+
+
+@pytest.mark.parametrize(('forks', 'hosts', 'workers', 'expected'), [
+    (5, 1, 2, ['h0']), (5, 2, 2, ['h0', 'h1']), (5, 3, 2, ['h0 h1', 'h2']), (5, 5, 2, ['h0 h1 h2', 'h3 h4']),
+    (1, 4, 2, ['h0 h1 h2 h3']), (5, 4, 1, ['h0 h1 h2 h3']), (5, 3, 0, ['h0', 'h1', 'h2']),
+    (9, 3, 8, ['h0', 'h1', 'h2']),
+])
+def test_who_shares_with_whom(forks, hosts, workers, expected):
+    strategy = Strategy(forks, hosts)
+    assert [' '.join(names) for names in queue(strategy, hosts, workers)] == expected
+    assert strategy.told == [f'h{n}' for n in range(hosts)]
+
+
+def test_those_that_may_not_share_do_not_wait():
+    strategy = Strategy(5, 4)
+    assert queue(strategy, 4, 1, lambda entry: entry.task_vars['n'] != 1) == [['h1'], ['h0', 'h2', 'h3']]
+
+
+def test_a_strategy_that_is_not_as_expected():
+    with pytest.raises(Exception, match='no _workers, _pending_results'):
+        scheduling.Shared(object(), None, None, None, None)

@@ -1,0 +1,25 @@
+"""Which action plugin a task has.
+
+PluginLoader.find_plugin_with_context, `plugin_resolved_path` of what it returns: 2.16-2.21.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import ansible.plugins.action
+from ansible.plugins.loader import action_loader
+
+ACTIONS = os.path.dirname(os.path.abspath(ansible.plugins.action.__file__))
+
+
+def action_of(task: Any) -> str | None:
+    """The name of the task's action plugin in ansible-core, '' where it has none; None for any other plugin."""
+    if '{{' in str(task.action):
+        return None
+    context = action_loader.find_plugin_with_context(str(task.action), collection_list=task.collections)
+    if not context.resolved:
+        return ''
+    folder, name = os.path.split(os.path.abspath(str(context.plugin_resolved_path)))
+    return os.path.splitext(name)[0] if folder == ACTIONS else None

@@ -1,0 +1,93 @@
+"""Has stock's `_queue_task` start one worker for many hosts.
+
+StrategyBase: `_workers` (one for each fork), `_pending_results` (a number), `_queued_task_cache` (by host and task),
+`_final_q`, `_tqm.send_callback`, `_hosts_cache` (names of the play's hosts), `debugger_active`: 2.16-2.21.  2.21 closes
+a worker as it puts another in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.utils.display import Display
+
+from . import Unknown
+from .shard import Entry, Shard, send_failure
+
+display = Display()
+
+USED = ('_workers', '_pending_results', '_queued_task_cache', '_final_q', '_tqm', '_hosts_cache', 'debugger_active')
+
+
+class Shared:
+    """What of a strategy's tasks waits to be started together, and workers that run several hosts.  Raises Unknown."""
+
+    def __init__(self, strategy: Any, methods: Any, may_share: Callable[[Entry], bool],
+                 number_of_workers: Callable[[Entry], int], baton: Callable[[], Any]) -> None:
+        self._strategy, self._methods = strategy, methods
+        missing = [name for name in USED if not hasattr(strategy, name)]
+        if missing:
+            raise Unknown(f'strategies have no {", ".join(missing)}')
+        self._may_share, self._number_of_workers, self._baton = may_share, number_of_workers, baton
+        self._waiting: list[Entry] = []
+        self._workers: list[Any] = []
+        self._width = 1
+
+    def queue(self, entry: Entry) -> None:
+        """StrategyBase._queue_task."""
+        strategy, forks = self._strategy, len(self._strategy._workers)
+        number = min(self._number_of_workers(entry), forks)
+        if strategy.debugger_active or not number or not self._may_share(entry):
+            self._methods.queue_task(strategy, *entry)
+            return
+        self._waiting.append(entry)
+        self._width = max(1, forks // number)
+        strategy._pending_results += 1
+        # The first worker begins while others' variables are put together.
+        if len(self._waiting) * number >= len(strategy._hosts_cache):
+            self.flush()
+
+    def flush(self) -> None:
+        """Start what waits."""
+        entries, self._waiting = self._waiting, []
+        self._strategy._pending_results -= len(entries)
+        if len(entries) == 1:
+            self._methods.queue_task(self._strategy, *entries[0])
+        elif entries:
+            self._start(entries, self._width)
+
+    def _start(self, entries: list[Entry], width: int) -> None:
+        strategy = self._strategy
+        self._methods.shard = Shard(entries, width, self._baton())
+        self._methods.queue_task(strategy, *entries[0])
+        if self._methods.shard is not None:  # it could not be queued, as is told when the play ends
+            self._methods.shard = None
+            return
+        self._workers.append(self._methods.worker)
+        # What queue_task does for the first.
+        for entry in entries[1:]:
+            strategy._queued_task_cache[entry.host.name, entry.task._uuid] = dict(zip(
+                ('host', 'task', 'task_vars', 'play_context'), entry, strict=True))
+            strategy._tqm.send_callback('v2_runner_on_start', entry.host, entry.task)
+        strategy._pending_results += len(entries) - 1
+
+    def mourn(self) -> None:
+        """Of workers that died: what had not begun is queued again, what had fails."""
+        for worker in [worker for worker in self._workers if has_ended(worker)]:
+            self._workers.remove(worker)
+            again, lost = worker.shard.left()
+            for entry in lost:
+                display.warning(f'mitosis: the worker of {entry.host.name} died')
+                send_failure(self._strategy._final_q, entry,
+                             'The worker process died while it ran this task on this host, and maybe on others.')
+            self._strategy._pending_results -= len(again)
+            for entry in again:
+                self._methods.queue_task(self._strategy, *entry)
+
+
+def has_ended(worker: Any) -> bool:
+    try:
+        return not worker.is_alive()
+    except ValueError:  # whoever took its place has closed it
+        return True
