@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import contextvars
 import copy
 import io
 import mmap
@@ -71,7 +72,8 @@ class Shard:
                         display.error(traceback.format_exc(), wrap_text=False)
                     else:
                         self.states[number] = DONE
-        threads = [threading.Thread(target=work) for _ in range(min(self.width, len(self.entries)))]
+        threads = [threading.Thread(target=contextvars.copy_context().run, args=(work,))
+                   for _ in range(min(self.width, len(self.entries)))]
         for thread in threads:
             thread.start()
         for thread in threads:
