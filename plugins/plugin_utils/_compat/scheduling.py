@@ -33,6 +33,8 @@ class Shared:
         self._waiting: list[Entry] = []
         self._workers: list[Any] = []
         self._width = 1
+        # Of the last task: how many hosts have been queued, and how many parts of them were started early.
+        self._task, self._begun, self._parts = '', 0, 0
 
     def queue(self, entry: Entry) -> None:
         """StrategyBase._queue_task."""
@@ -45,7 +47,11 @@ class Shared:
         self._width = max(1, forks // number)
         strategy._pending_results += 1
         # The first worker begins while others' variables are put together.
-        if len(self._waiting) * number >= len(strategy._hosts_cache):
+        if self._task != entry.task._uuid:
+            self._task, self._parts, self._begun = entry.task._uuid, 0, 0
+        self._begun += 1
+        if self._begun * number >= (self._parts + 1) * len(strategy._hosts_cache):
+            self._parts += 1
             self.flush()
 
     def flush(self) -> None:

@@ -179,6 +179,7 @@ class Strategy:
 def queue(strategy, hosts, workers, may=lambda entry: True):
     shared = scheduling.Shared(strategy, strategy, may, lambda entry: workers, baton.Baton)
     found, _ = entries(hosts)
+    found = [entry._replace(task=found[0].task) for entry in found]
     for entry in found:
         shared.queue(entry)
     assert strategy._pending_results == hosts
@@ -190,7 +191,7 @@ def queue(strategy, hosts, workers, may=lambda entry: True):
 @pytest.mark.parametrize(('forks', 'hosts', 'workers', 'expected'), [
     (5, 1, 2, ['h0']), (5, 2, 2, ['h0', 'h1']), (5, 3, 2, ['h0 h1', 'h2']), (5, 5, 2, ['h0 h1 h2', 'h3 h4']),
     (1, 4, 2, ['h0 h1 h2 h3']), (5, 4, 1, ['h0 h1 h2 h3']), (5, 3, 0, ['h0', 'h1', 'h2']),
-    (9, 3, 8, ['h0', 'h1', 'h2']),
+    (9, 3, 8, ['h0', 'h1', 'h2']), (9, 6, 4, ['h0 h1', 'h2', 'h3 h4', 'h5']),
 ])
 def test_who_shares_with_whom(forks, hosts, workers, expected):
     strategy = Strategy(forks, hosts)
