@@ -81,7 +81,7 @@ class Contexts:
             rows = json.loads(zlib.decompressobj().decompress(bulk, MAX_SIZE))
             found = {(str(file), int(line), str(name)): (int(primitive), int(calls), float(own), float(total), CALLERS)
                      for file, line, name, primitive, calls, own, total in rows}
-        except (KeyError, TypeError, ValueError, zlib.error) as e:
+        except Exception as e:
             self.mux.log.write(30, f'no profile of {context}: {e}')
             return
         if role in ROLES:

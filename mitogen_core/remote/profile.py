@@ -31,6 +31,9 @@ class Ending(object):
     def pass_on(self, payload, source):
         self.call.pass_on(payload, source)
 
+    def reply(self, value=None, bulk=b''):
+        pass
+
     def fail(self, kind, text):
         self.when_ended()
 

@@ -16,9 +16,11 @@ class Profiled(runner.Supervisor):
         super(Profiled, self).main()
 
     def _end(self):
-        head, data = stats(u'runner')
-        self.tell(PUBLISH, dict(head, live=0), data)
-        super(Profiled, self)._end()
+        try:
+            head, data = stats(u'runner')
+            self.tell(PUBLISH, dict(head, live=0), data)
+        finally:
+            super(Profiled, self)._end()
 
 
 def executor_main(*args):

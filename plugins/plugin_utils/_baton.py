@@ -24,6 +24,11 @@ class Baton:
                 _mine.baton = None
 
 
+    @staticmethod
+    def waiting() -> contextlib.AbstractContextManager[None]:
+        return waiting()
+
+
 @contextlib.contextmanager
 def waiting() -> Iterator[None]:
     """The others may run meanwhile."""
@@ -32,9 +37,11 @@ def waiting() -> Iterator[None]:
         yield
         return
     _mine.note(True)
+    _mine.baton = None  # what waits within this wait has nothing to hand on
     baton._lock.release()
     try:
         yield
     finally:
         baton._lock.acquire()
+        _mine.baton = baton
         _mine.note(False)

@@ -8,13 +8,14 @@ from typing import Any
 
 from ansible import constants as C
 
+from . import _runtime
 from ._compat.actions import action_of
 from ._compat.shard import Entry
 
-# Actions of ansible-core that sleep, or ask.
-SLOW_ACTIONS = frozenset(('pause', 'reboot', 'wait_for_connection'))
+# Actions of ansible-core that are for one host at a time (by now or in the end), or take long.
+SLOW_ACTIONS = frozenset(('add_host', 'pause', 'reboot', 'wait_for_connection'))
 # And those that use no connection.
-WITHOUT_CONNECTION = frozenset(('add_host', 'assert', 'debug', 'fail', 'group_by', 'include_vars', 'set_fact',
+WITHOUT_CONNECTION = frozenset(('assert', 'debug', 'fail', 'group_by', 'include_vars', 'set_fact',
                                 'set_stats', 'validate_argument_spec'))
 # Lookups of ansible-core that answer at once.
 LOOKUPS = frozenset((
@@ -69,6 +70,8 @@ class Sharing:
 
 def number_of_workers(entry: Entry) -> int:
     """How many processes are to run a task on many hosts; 0: one for each."""
+    if _runtime.PROFILE in os.environ:  # a profile is of one task
+        return 0
     wished = str(C.config.get_config_value('mitosis_workers', plugin_type='connection',
                                            plugin_name='mitosis.express.ssh', variables=entry.task_vars))
     if wished == 'stock':

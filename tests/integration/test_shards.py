@@ -33,7 +33,8 @@ def end_worker(text, how):
         os.kill(os.getpid(), signal.SIGKILL)
     return text
 '''
-NUMBER = 6
+# Of hosts: no multiple of the number of workers.
+NUMBER = 7
 
 
 @pytest.fixture
@@ -61,8 +62,9 @@ def results(finished, task: str) -> dict[str, dict]:
     return {record['host']: record for record in finished.records if record['task'] == task}
 
 
+@pytest.mark.parametrize('workers', [1, 2])
 @pytest.mark.parametrize('strategy', STRATEGIES)
-def test_hosts_of_a_worker_wait_together(control: Control, names: list[str], strategy: str):
+def test_hosts_of_a_worker_wait_together(control: Control, names: list[str], strategy: str, workers: int):
     """Each command ends when all of them run."""
     done = control.tasks(f'''
 - name: worker
@@ -72,19 +74,22 @@ def test_hosts_of_a_worker_wait_together(control: Control, names: list[str], str
   shell: mkdir /tmp/meet.{{{{ number }}}}; until [ $(ls -d /tmp/meet.* | wc -l) = {NUMBER} ]; do sleep 0.05; done
 - name: again
   shell: rmdir /tmp/meet.{{{{ number }}}}
-''', hosts='names', env={'ANSIBLE_STRATEGY': f'mitosis.express.{strategy}', 'ANSIBLE_FORKS': str(NUMBER)})
+''', hosts='names', env={'ANSIBLE_STRATEGY': f'mitosis.express.{strategy}', 'ANSIBLE_FORKS': str(NUMBER),
+                             'MITOSIS_WORKERS': str(workers)})
     assert done.code == 0, str(done)
-    workers = {record['result']['msg'] for record in results(done, 'worker').values()}
+    pids = {record['result']['msg'] for record in results(done, 'worker').values()}
     assert len(results(done, 'again')) == NUMBER
-    assert len(workers) == 1 or strategy != 'linear'
+    assert len(pids) == workers or strategy != 'linear'
 
 
+@pytest.mark.parametrize('strategy', STRATEGIES[:2])
 @pytest.mark.parametrize('forks', [1, 3])
-def test_no_more_at_a_time_than_forks(control: Control, names: list[str], forks: int):
+def test_no_more_at_a_time_than_forks(control: Control, names: list[str], forks: int, strategy: str):
     done = control.tasks('''
 - name: count
   shell: mkdir /tmp/count.{{ number }}; ls -d /tmp/count.* | wc -l; sleep 0.3; rmdir /tmp/count.{{ number }}
-''', hosts='names', env={'ANSIBLE_FORKS': str(forks)})
+''', hosts='names', env={'ANSIBLE_FORKS': str(forks), 'MITOSIS_WORKERS': '2',
+                         'ANSIBLE_STRATEGY': f'mitosis.express.{strategy}'})
     assert done.code == 0, str(done)
     assert max(int(record['result']['stdout']) for record in results(done, 'count').values()) == forks
 

@@ -1,6 +1,6 @@
 """Which action plugin a task has.
 
-PluginLoader.find_plugin_with_context, `plugin_resolved_path` of what it returns: 2.16-2.21.
+PluginLoader.find_plugin_with_context, `plugin_resolved_path` and `action_plugin` of what it returns: 2.16-2.21.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import os
 from typing import Any
 
 import ansible.plugins.action
-from ansible.plugins.loader import action_loader
+from ansible import constants as C
+from ansible.plugins.loader import action_loader, module_loader
 
 ACTIONS = os.path.dirname(os.path.abspath(ansible.plugins.action.__file__))
 
@@ -17,6 +18,11 @@ ACTIONS = os.path.dirname(os.path.abspath(ansible.plugins.action.__file__))
 def action_of(task: Any) -> str | None:
     """The name of the task's action plugin in ansible-core, '' where it has none; None for any other plugin."""
     if '{{' in str(task.action):
+        return None
+    name = str(task.action)
+    module = module_loader.find_plugin_with_context(name, collection_list=task.collections)
+    # As TaskExecutor looks for it: what the module's collection says, that name, what its family of devices has.
+    if getattr(module, 'action_plugin', None) or name.rpartition('.')[2].split('_')[0] in C.NETWORK_GROUP_MODULES:
         return None
     context = action_loader.find_plugin_with_context(str(task.action), collection_list=task.collections)
     if not context.resolved:

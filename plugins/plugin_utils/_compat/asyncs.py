@@ -3,7 +3,8 @@
 2.16-2.20: `[ENVIRONMENT] PYTHON async_wrapper JID LIMIT MODULE _ [-preserve_tmp]`; `_`: no file of arguments.
 2.21:      `[ENVIRONMENT] PYTHON async_wrapper JID LIMIT true|false MODULE PYTHON MODULE`, quoted.
 
-What async_wrapper answers, and when it ends a module, is told in its own words: 0 and 1 until 2.18, then booleans.
+What async_wrapper answers, and when it ends a module, is told in its own words: 0 and 1 until 2.18, then booleans; the
+command of a module without a result is its path alone until 2.20.
 """
 
 from __future__ import annotations
@@ -60,7 +61,8 @@ def parse(command: str, sent: Sent, environments: dict[str, dict[str, str]]) -> 
     payload, own = sent.payloads.get(path, (None, ''))
     if payload is None or own != interpreter or not limit.isdigit():
         return None
-    job = {'id': jid, 'seconds': seconds(int(limit)), 'cmd': shlex.join([*words[:at], path]),
+    command = path if core_version() < (2, 21) else shlex.join([*words[:at], path])
+    job = {'id': jid, 'seconds': seconds(int(limit)), 'cmd': command,
            'remove': None if preserve else os.path.dirname(path),
            'words': [0, 1] if core_version() < (2, 19) else [False, True]}
     return ansiballz.ModuleRun(payload, interpreter, environments.get(prefix, {}), job)

@@ -1,8 +1,8 @@
 """Has stock's `_queue_task` start one worker for many hosts.
 
 StrategyBase: `_workers` (one for each fork), `_pending_results` (a number), `_queued_task_cache` (by host and task),
-`_final_q`, `_tqm.send_callback`, `_hosts_cache` (names of the play's hosts), `debugger_active`: 2.16-2.21.  2.21 closes
-a worker as it puts another in its place.
+`_final_q`, `_tqm.send_callback`, `_hosts_cache` (names of the play's hosts), `_step`, `debugger_active`: 2.16-2.21.
+2.21 closes a worker as it puts another in its place.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from .shard import Entry, Shard, send_failure
 
 display = Display()
 
-USED = ('_workers', '_pending_results', '_queued_task_cache', '_final_q', '_tqm', '_hosts_cache', 'debugger_active')
+USED = ('_workers', '_pending_results', '_queued_task_cache', '_final_q', '_tqm', '_hosts_cache', '_step',
+        'debugger_active')
 
 
 class Shared:
@@ -40,11 +41,12 @@ class Shared:
         """StrategyBase._queue_task."""
         strategy, forks = self._strategy, len(self._strategy._workers)
         number = min(self._number_of_workers(entry), forks)
-        if strategy.debugger_active or not number or not self._may_share(entry):
+        if strategy.debugger_active or strategy._step or not number or not self._may_share(entry):
             self._methods.queue_task(strategy, *entry)
             return
         self._waiting.append(entry)
-        self._width = max(1, forks // number)
+        # Where all may run at once, they do.
+        self._width = forks if forks >= len(strategy._hosts_cache) else -(-forks // number)
         strategy._pending_results += 1
         # The first worker begins while others' variables are put together.
         if self._task != entry.task._uuid:
@@ -55,27 +57,36 @@ class Shared:
             self.flush()
 
     def flush(self) -> None:
-        """Start what waits."""
+        """Start what waits, if there is a fork for it."""
+        free = self._free_forks() if self._waiting else 0
+        if free < 1:
+            return
         entries, self._waiting = self._waiting, []
         self._strategy._pending_results -= len(entries)
         if len(entries) == 1:
             self._methods.queue_task(self._strategy, *entries[0])
-        elif entries:
-            self._start(entries, self._width)
+        else:
+            self._start(entries, min(self._width, free))
+
+    def _free_forks(self) -> int:
+        alive = [worker for worker in self._strategy._workers if worker is not None and not has_ended(worker)]
+        return len(self._strategy._workers) - sum(worker.shard.busy() if worker.shard else 1 for worker in alive)
 
     def _start(self, entries: list[Entry], width: int) -> None:
         strategy = self._strategy
-        self._methods.shard = Shard(entries, width, self._baton())
+        def before_start() -> None:
+            """What queue_task does for the first: results may come as soon as there is a worker."""
+            for entry in entries[1:]:
+                strategy._queued_task_cache[entry.host.name, entry.task._uuid] = dict(zip(
+                    ('host', 'task', 'task_vars', 'play_context'), entry, strict=True))
+                strategy._tqm.send_callback('v2_runner_on_start', entry.host, entry.task)
+        self._methods.shard, self._methods.before_start = Shard(entries, width, self._baton()), before_start
+        before = strategy._pending_results
         self._methods.queue_task(strategy, *entries[0])
-        if self._methods.shard is not None:  # it could not be queued, as is told when the play ends
-            self._methods.shard = None
-            return
+        self._methods.shard = None
+        if strategy._pending_results == before:
+            return  # it could not be started, as stock takes for the end of the run
         self._workers.append(self._methods.worker)
-        # What queue_task does for the first.
-        for entry in entries[1:]:
-            strategy._queued_task_cache[entry.host.name, entry.task._uuid] = dict(zip(
-                ('host', 'task', 'task_vars', 'play_context'), entry, strict=True))
-            strategy._tqm.send_callback('v2_runner_on_start', entry.host, entry.task)
         strategy._pending_results += len(entries) - 1
 
     def mourn(self) -> None:

@@ -18,6 +18,7 @@ import io
 import mmap
 import sys
 import threading
+import time
 import traceback
 from typing import Any, NamedTuple
 
@@ -41,7 +42,7 @@ class Entry(NamedTuple):
 
 
 class Shard:
-    """Entries that one worker is to run, at most `width` at a time; `held(note)` and `waiting` make up the baton."""
+    """Entries that one worker is to run, at most `width` at a time; `held(note)` and `waiting()` make up the baton."""
 
     def __init__(self, entries: list[Entry], width: int, baton: Any) -> None:
         self.entries, self.width, self.baton = entries, width, baton
@@ -52,6 +53,7 @@ class Shard:
         """In the worker's process: run_one(view) for each entry."""
         views = collections.deque(enumerate([view(worker, entry) for entry in self.entries]))
         separate_streams()
+        self._sleep_aside()
 
         def work() -> None:
             while True:
@@ -78,6 +80,19 @@ class Shard:
             thread.start()
         for thread in threads:
             thread.join()
+
+    def _sleep_aside(self) -> None:
+        """In the worker's process: while one sleeps others run."""
+        real = time.sleep
+
+        def sleep(seconds: Any) -> None:
+            with self.baton.waiting():
+                real(seconds)
+        time.sleep = sleep
+
+    def busy(self) -> int:
+        """How many hosts it runs at the same time, or will."""
+        return min(self.width, sum(state not in (DIED, DONE) for state in self.states[:]))
 
     def left(self) -> tuple[list[Entry], list[Entry]]:
         """Of a worker that has ended: entries that had not begun, and those that had and did not end."""

@@ -79,6 +79,8 @@ class Methods:
     def __init__(self, loaders: Loaders) -> None:
         self.shard: Shard | None = None
         self.worker: Any = None
+        # Called as a worker with a shard is about to be started.
+        self.before_start: Any = None
         owner = self
 
         class Worker(WorkerProcess):  # type: ignore[misc]
@@ -89,6 +91,11 @@ class Methods:
                 self._shared_loader_obj = loaders
                 self.shard, owner.shard = owner.shard, None
                 owner.worker = self
+
+            def start(self) -> None:
+                if self.shard:
+                    owner.before_start()
+                super().start()
 
             def _run(self) -> None:
                 if self.shard:

@@ -43,7 +43,8 @@ def test_known(sent, prefix, preserve):
     assert found.payload.fqn == 'ansible.modules.ping'
     assert (found.interpreter, found.environment) == (PYTHON, ENVIRONMENTS[prefix])
     words = [0, 1] if CORE < (2, 19) else [False, True]
-    assert found.job == {'id': 'j1', 'seconds': 10, 'cmd': f'{PYTHON} {MODULE}', 'words': words,
+    command = MODULE if CORE < (2, 21) else f'{PYTHON} {MODULE}'
+    assert found.job == {'id': 'j1', 'seconds': 10, 'cmd': command, 'words': words,
                          'remove': None if preserve else FOLDER}
 
 

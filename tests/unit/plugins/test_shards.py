@@ -95,6 +95,16 @@ def test_those_that_wait_let_others_run():
     assert not met.broken
 
 
+def test_waits_within_waits():
+    stick, said = baton.Baton(), []
+    with stick.held(said.append):
+        with baton.waiting(), baton.waiting():
+            assert stick._lock.acquire(timeout=0)
+            stick._lock.release()
+        assert not stick._lock.acquire(timeout=0)
+    assert said == [True, False]
+
+
 def test_without_a_baton_nothing_happens():
     with baton.waiting(), baton.waiting():
         pass
@@ -160,10 +170,10 @@ class Strategy:
 
     def __init__(self, forks, hosts):
         self._workers, self._hosts_cache = [None] * forks, [f'h{n}' for n in range(hosts)]
-        self._pending_results, self.debugger_active = 0, False
+        self._pending_results, self.debugger_active, self._step = 0, False, False
         self._queued_task_cache, self._final_q, self._tqm = {}, None, self
-        self.queued, self.shard, self.worker = [], None, None
-        self.told = []
+        self.queued, self.shard, self.worker, self.before_start = [], None, None, None
+        self.told, self.widths = [], []
 
     def send_callback(self, name, host, task):
         self.told.append(host.name)
@@ -173,6 +183,12 @@ class Strategy:
         shard, self.shard = self.shard, None
         self.queued.append([entry[0].name] if shard is None else [each.host.name for each in shard.entries])
         self.told.append(entry[0].name)
+        if shard:
+            self.before_start()
+            assert all((name, entry[1]._uuid) in self._queued_task_cache for name in self.queued[-1][1:])
+        self.widths.append(shard.width if shard else 1)
+        self.worker = types.SimpleNamespace(shard=shard, is_alive=lambda: True)
+        self._workers[self._workers.index(None)] = self.worker
         self._pending_results += 1
 
 
@@ -190,13 +206,34 @@ def queue(strategy, hosts, workers, may=lambda entry: True):
 
 @pytest.mark.parametrize(('forks', 'hosts', 'workers', 'expected'), [
     (5, 1, 2, ['h0']), (5, 2, 2, ['h0', 'h1']), (5, 3, 2, ['h0 h1', 'h2']), (5, 5, 2, ['h0 h1 h2', 'h3 h4']),
-    (1, 4, 2, ['h0 h1 h2 h3']), (5, 4, 1, ['h0 h1 h2 h3']), (5, 3, 0, ['h0', 'h1', 'h2']),
+    (1, 4, 2, ['h0 h1 h2 h3']), (2, 5, 2, ['h0 h1 h2', 'h3 h4']), (5, 4, 1, ['h0 h1 h2 h3']),
+    (5, 3, 0, ['h0', 'h1', 'h2']),
     (9, 3, 8, ['h0', 'h1', 'h2']), (9, 6, 4, ['h0 h1', 'h2', 'h3 h4', 'h5']),
 ])
 def test_who_shares_with_whom(forks, hosts, workers, expected):
     strategy = Strategy(forks, hosts)
     assert [' '.join(names) for names in queue(strategy, hosts, workers)] == expected
     assert strategy.told == [f'h{n}' for n in range(hosts)]
+    # As many at a time as there are forks, all of them where there are enough.
+    assert sum(min(width, len(names)) for width, names in zip(strategy.widths, strategy.queued, strict=True)) == min(
+        forks, hosts)
+
+
+def test_what_has_no_fork_waits():
+    strategy = Strategy(2, 4)
+    shared = scheduling.Shared(strategy, strategy, lambda entry: True, lambda entry: 1, baton.Baton)
+    found, _ = entries(4)
+    found = [entry._replace(task=found[0].task) for entry in found]
+    for entry in found[:3]:
+        shared.queue(entry)
+    shared.flush()
+    assert strategy.queued == [['h0', 'h1', 'h2']] and strategy.widths == [2]
+    shared.queue(found[3])
+    shared.flush()
+    assert len(strategy.queued) == 1 and strategy._pending_results == 4
+    strategy.worker.shard.states[:2] = bytes([shard.DONE] * 2)
+    shared.flush()
+    assert strategy.queued[1:] == [['h3']] and strategy._pending_results == 4
 
 
 def test_those_that_may_not_share_do_not_wait():
