@@ -45,8 +45,7 @@ class Shared:
             self._methods.queue_task(strategy, *entry)
             return
         self._waiting.append(entry)
-        # Where all may run at once, they do.
-        self._width = forks if forks >= len(strategy._hosts_cache) else -(-forks // number)
+        self._width = forks if self._all_at_once() else -(-forks // number)
         strategy._pending_results += 1
         # The first worker begins while others' variables are put together.
         if self._task != entry.task._uuid:
@@ -57,9 +56,11 @@ class Shared:
             self.flush()
 
     def flush(self) -> None:
-        """Start what waits, if there is a fork for it."""
-        free = self._free_forks() if self._waiting else 0
-        if free < 1:
+        """Start what waits, if there are forks for it: workers of the task before may just be ending."""
+        if not self._waiting:
+            return
+        free = self._free_forks()
+        if free < (len(self._waiting) if self._all_at_once() else 1):
             return
         entries, self._waiting = self._waiting, []
         self._strategy._pending_results -= len(entries)
@@ -68,12 +69,17 @@ class Shared:
         else:
             self._start(entries, min(self._width, free))
 
+    def _all_at_once(self) -> bool:
+        """Hosts may wait for each other then, as under stock."""
+        return len(self._strategy._workers) >= len(self._strategy._hosts_cache)
+
     def _free_forks(self) -> int:
         alive = [worker for worker in self._strategy._workers if worker is not None and not has_ended(worker)]
         return len(self._strategy._workers) - sum(worker.shard.busy() if worker.shard else 1 for worker in alive)
 
     def _start(self, entries: list[Entry], width: int) -> None:
         strategy = self._strategy
+
         def before_start() -> None:
             """What queue_task does for the first: results may come as soon as there is a worker."""
             for entry in entries[1:]:

@@ -236,6 +236,21 @@ def test_what_has_no_fork_waits():
     assert strategy.queued[1:] == [['h3']] and strategy._pending_results == 4
 
 
+def test_all_at_once_or_not_yet():
+    """A worker of the task before is still ending."""
+    strategy = Strategy(3, 3)
+    strategy._workers[0] = before = types.SimpleNamespace(shard=None, is_alive=lambda: True)
+    shared = scheduling.Shared(strategy, strategy, lambda entry: True, lambda entry: 1, baton.Baton)
+    found, _ = entries(3)
+    for entry in found:
+        shared.queue(entry._replace(task=found[0].task))
+    assert not strategy.queued
+    before.is_alive = lambda: False
+    strategy._workers[0] = None
+    shared.flush()
+    assert strategy.queued == [['h0', 'h1', 'h2']] and strategy.widths == [3]
+
+
 def test_those_that_may_not_share_do_not_wait():
     strategy = Strategy(5, 4)
     assert queue(strategy, 4, 1, lambda entry: entry.task_vars['n'] != 1) == [['h1'], ['h0', 'h2', 'h3']]
