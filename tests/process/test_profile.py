@@ -6,6 +6,7 @@ import pathlib
 import pstats
 import subprocess
 import sys
+import zlib
 
 import pytest
 
@@ -69,9 +70,9 @@ class Nobody:
 
 @pytest.mark.parametrize(('head', 'bulk'), [
     (None, b''), ({}, b''), ({'profile': 'broker', 'pid': 'x'}, b''), ({'profile': 'broker', 'pid': 1}, b'no deflate'),
-    ({'profile': 'broker', 'pid': 1}, __import__('zlib').compress(b'[[1, 2]]')),
-    ({'profile': 'broker', 'pid': 1}, __import__('zlib').compress(b'{"a": 1}')),
-    ({'profile': '../../x', 'pid': 1}, __import__('zlib').compress(b'[]')),
+    ({'profile': 'broker', 'pid': 1}, zlib.compress(b'[[1, 2]]')),
+    ({'profile': 'broker', 'pid': 1}, zlib.compress(b'{"a": 1}')),
+    ({'profile': '../../x', 'pid': 1}, zlib.compress(b'[]')),
 ])
 def test_what_a_target_may_tell(tmp_path: pathlib.Path, head, bulk: bytes):
     contexts = profile.Contexts.__new__(profile.Contexts)
