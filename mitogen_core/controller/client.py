@@ -19,6 +19,8 @@ from ..wire.payloads import Assembler, frames, pack, unpack
 
 # The multiplexer's socket in the folder of a run.
 SOCKET = 'mux.sock'
+# The environment variable that names a folder for profiles: see profile.py.
+PROFILE = 'MITOSIS_PROFILE'
 # Requests of one file that are under way at the same time, CHUNK bytes each.
 WINDOW = 8
 # After this silence, while an answer may take any time, the multiplexer is asked whether it is alive.

@@ -6,12 +6,11 @@ import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from ..remote.jobs import FOLDER
 from .connection import Future
 
 if TYPE_CHECKING:
     from .tree import Context
-
-FOLDER = '~/.ansible_async'
 
 
 class Job:
@@ -34,8 +33,7 @@ class Job:
 
 def start(context: Context, seconds: float, function: Callable[..., Any], args: Any, kwargs: Any) -> Future:
     """Begin a job; the future's result is the Job."""
-    closure = context.tree.closure(function)
-    head = {'closure': closure.digest, 'function': closure.function, 'args': list(args), 'kwargs': kwargs,
+    head = {**context.head_of(function, args, kwargs),
             'job': {'id': f'm{secrets.token_hex(8)}', 'seconds': seconds, 'folder': FOLDER}}
     return context.tree.connection.service(context.id, 'jobs', 'call', head,
                                            convert=lambda answer, bulk: Job(context, answer['value']))

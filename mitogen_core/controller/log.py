@@ -37,13 +37,14 @@ class Log:
     def write(self, level: int, text: str, where: str = 'multiplexer') -> None:
         name, now = logging.getLevelName(level), time.time()
         stamp, text = time.strftime('%Y-%m-%d %H:%M:%S', time.localtime(now)), plain(text)
+        where = plain(where)
         if self._fd >= 0:
-            _append(self._fd, f'{stamp} {os.getpid()} {name} {plain(where)}: {text}')
+            _append(self._fd, f'{stamp} {os.getpid()} {name} {where}: {text}')
         if self._ansible >= 0 and level >= logging.INFO:
             _append(self._ansible, f'{stamp},{int(now % 1 * 1000):03d} p={os.getpid()} u={_user()} n=mitogen {name}| '
-                                   f'{plain(where)}: {text}')
+                                   f'{where}: {text}')
         if self.listener:
-            self.listener(level, plain(where), text)
+            self.listener(level, where, text)
 
     def error(self, what: str) -> None:
         """Write the exception being handled."""

@@ -47,12 +47,11 @@ class Modules:
             call.fail('need-code', 'unknown payload')
             return
         login = self.mux.router.link_of(context)
-        if login is not None:
-            self._forward(login, {closure, *self.store.files(closure).values()})
-        args['closure'] = closure
         service = 'jobs' if 'job' in args else 'modules'
-        for needed in {service, 'modules'}:
-            self.forward_service(needed, login)
+        if login is not None:
+            late = {late_code()[name][0] for name in ('modules', service)}
+            self._forward(login, {*late, closure, *self.store.files(closure).values()})
+        args['closure'] = closure
         call.hand_over()
         for frame in frames(context, call.client, CALL_SERVICE, call.reply_to, [service, 'run', args], bulk):
             self.mux.forward(frame)

@@ -333,6 +333,14 @@ class Multiplexer:
 
     # life
 
+    def serve_while(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Serve as long as it is so, but no longer than so many seconds."""
+        deadline = self.loop.clock() + seconds
+        timer = self.loop.later(seconds, lambda: None)
+        while condition() and self.loop.clock() < deadline:
+            self.loop.step()
+        self.loop.cancel(timer)
+
     def run(self) -> None:
         """Serve until loop.stop(), then end all contexts in order."""
         self.loop.run()
@@ -341,11 +349,7 @@ class Multiplexer:
             self.profile.end()
         for child in list(self.children.values()):
             child.end()
-        deadline = self.loop.clock() + 3
-        timer = self.loop.later(3, lambda: None)
-        while self.contexts.processes and self.loop.clock() < deadline:
-            self.loop.step()
-        self.loop.cancel(timer)
+        self.serve_while(lambda: bool(self.contexts.processes), 3)
         for child in list(self.contexts.processes):
             child.kill()
 

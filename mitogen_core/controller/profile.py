@@ -68,11 +68,7 @@ class Contexts:
             name = self.mux.contexts.name_of(context)
             self.mux.call(context, 'profile', 'take', {}, lambda *_, context=context: left.discard(context),
                           lambda head, bulk, name=name: self.write(name, head, bulk))
-        end = self.mux.loop.clock() + SECONDS
-        timer = self.mux.loop.later(SECONDS, lambda: None)
-        while left and self.mux.loop.clock() < end:
-            self.mux.loop.step()
-        self.mux.loop.cancel(timer)
+        self.mux.serve_while(lambda: bool(left), SECONDS)
 
     def write(self, context: str, head: Any, bulk: bytes) -> None:
         """What a target tells of itself: it may be anything."""

@@ -13,12 +13,10 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from .client import SOCKET, Client, StartError, address
+from .client import PROFILE, SOCKET, Client, StartError, address
 
 START_SECONDS = 30
 LOCK = 'mux.lock'
-# A folder, for profiles: see profile.py.
-PROFILE = 'MITOSIS_PROFILE'
 
 
 def command(folder: str, watched: int, log: str = '') -> list[str]:

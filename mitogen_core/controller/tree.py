@@ -125,10 +125,14 @@ class Context:
         Its code is sent along, with what it imports but for the standard library (closures.py).  Arguments and result:
         what a message may hold.
         """
+        return self.tree.connection.request(self.id, CALL_FUNCTION, self.head_of(function, args, kwargs),
+                                            convert=lambda answer, bulk: answer['value'])
+
+    def head_of(self, function: Callable[..., Any], args: Any, kwargs: Any) -> dict[str, Any]:
+        """The head of a call, as CALL_FUNCTION has it; the multiplexer gets to know the code."""
         closure = self.tree.closure(function)
-        head = {'closure': closure.digest, 'function': closure.function, 'args': list(args), 'kwargs': kwargs,
+        return {'closure': closure.digest, 'function': closure.function, 'args': list(args), 'kwargs': kwargs,
                 'isolation': 'fork'}
-        return self.tree.connection.request(self.id, CALL_FUNCTION, head, convert=lambda answer, bulk: answer['value'])
 
     def detach(self, seconds: float, function: Callable[..., Any], *args: Any, **kwargs: Any) -> jobs.Job:
         """Call a function in a process that leaves this context, and lives on when that or the tree ends, for up to so

@@ -16,11 +16,11 @@ from ..wire.payloads import pack
 from ..wire.py23 import fs_text, monotonic, to_native, to_text
 from . import execute
 from .children import kill_group
-from .executor import Inbox, send
+from .executor import Inbox, send, write_all
+from .jobs import FOLDER
 from .loop import close, pipe, read
 from .runner import Executor, Supervisor
 
-FOLDER = '~/.ansible_async'
 # Until the process is on its own, which takes the writing of a small file.
 START_SECONDS = 60
 
@@ -64,8 +64,7 @@ class Job(Supervisor):
     """The process that has left: it executes one call and ends.  Of the supervisor it has the code."""
 
     def __init__(self, supervisor, call):
-        others = [executor for executor in (supervisor.fresh, supervisor.kept) if executor]
-        close(supervisor.control, *[fd for executor in others for fd in executor.fds])
+        close(*supervisor.fds())
         self.store, self.finder = supervisor.store, supervisor.finder
         self.finder.root = execute.new_root()
         self.queue = []
@@ -122,10 +121,8 @@ class Job(Supervisor):
             # Some network file systems have no locks; of a module's job nobody looks at it.
             if self.call.get(u'function'):
                 raise
-        view = memoryview(data)
         try:
-            while len(view):
-                view = view[os.write(fd, view):]
+            write_all(fd, data)
         finally:
             os.rename(self.path + '.tmp', self.path)
         return fd

@@ -8,6 +8,9 @@ from ..wire.constants import CALL_FUNCTION, CALL_SERVICE
 from ..wire.payloads import unpack
 from ..wire.py23 import to_native
 
+# Of async_wrapper, where no other is named.
+FOLDER = '~/.ansible_async'
+
 
 class Jobs(object):
     """The service `jobs`."""

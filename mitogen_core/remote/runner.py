@@ -118,6 +118,10 @@ class Supervisor(object):
             elif handle == SHUTDOWN:
                 self._end()
 
+    def fds(self):
+        """What a process that is forked off is to close."""
+        return [self.control] + [fd for e in (self.fresh, self.kept) if e for fd in e.fds]
+
     def tell(self, *message):
         """Send the broker (handle, head, bulk)."""
         send(self.control, *message)
@@ -146,8 +150,7 @@ class Supervisor(object):
         os._exit(0)
 
     def _fork(self, like=None):
-        others = [fd for e in (self.fresh, self.kept) if e for fd in e.fds]
-        return Executor(self.finder, others + [self.control], like)
+        return Executor(self.finder, self.fds(), like)
 
     def _call(self, handle, call, bulk):
         inline = call.get(u'isolation') == 'inline'

@@ -23,7 +23,6 @@ class Baton:
             finally:
                 _mine.baton = None
 
-
     @staticmethod
     def waiting() -> contextlib.AbstractContextManager[None]:
         return waiting()

@@ -109,9 +109,7 @@ class Express:
             result: tuple[int, bytes, bytes] = self._attempt(
                 self._exec, explain(self._notes, str(cmd)), in_data, sudoable)
         except Stock as e:
-            self._stock(str(e))
-            with waiting():
-                result = super().exec_command(cmd, in_data=in_data, sudoable=sudoable)  # type: ignore[misc]
+            result = self._stock_way(e, super().exec_command, cmd, in_data=in_data, sudoable=sudoable)  # type: ignore[misc]
         return result
 
     def put_file(self, in_path: str, out_path: str) -> Any:
@@ -121,9 +119,7 @@ class Express:
         try:
             return self._attempt(self._put, in_path, out_path)
         except Stock as e:
-            self._stock(str(e))
-            with waiting():
-                return super().put_file(in_path, out_path)  # type: ignore[misc]
+            return self._stock_way(e, super().put_file, in_path, out_path)  # type: ignore[misc]
 
     def fetch_file(self, in_path: str, out_path: str) -> Any:
         if self.transport == 'local':
@@ -131,9 +127,7 @@ class Express:
         try:
             return self._attempt(self._fetch, in_path, out_path)
         except Stock as e:
-            self._stock(str(e))
-            with waiting():
-                return super().fetch_file(in_path, out_path)  # type: ignore[misc]
+            return self._stock_way(e, super().fetch_file, in_path, out_path)  # type: ignore[misc]
 
     def reset(self) -> None:
         """End the login and what hangs on it, if it is there; then what stock does for its own."""
@@ -161,6 +155,11 @@ class Express:
     def _stock(self, reason: str) -> None:
         display.vvv(f'MITOSIS: the stock way: {reason}', host=self._play_context.remote_addr)
         self._count = reason
+
+    def _stock_way(self, reason: Stock, action: Any, *args: Any, **kwargs: Any) -> Any:
+        self._stock(str(reason))
+        with waiting():
+            return action(*args, **kwargs)
 
     def _attempt(self, action: Any, *args: Any) -> Any:
         """action(client, ...); a lost link is UNREACHABLE, all that is merely not possible is Stock."""
@@ -224,8 +223,7 @@ class Express:
             except AnsibleConnectionFailure:
                 if attempt >= retries:
                     raise
-                with waiting():
-                    time.sleep(min(2 ** attempt - 1, 30))
+                time.sleep(min(2 ** attempt - 1, 30))
             attempt += 1
             if attempt > retries + 3:
                 raise ChannelError(error.text) from error

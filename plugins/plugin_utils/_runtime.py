@@ -9,13 +9,11 @@ from typing import Any
 
 from ansible import constants as C
 
-from ...mitogen_core.controller.client import SOCKET, Client
+from ...mitogen_core.controller.client import PROFILE, SOCKET, Client
 from ._baton import waiting
 
 # Each thread of a shard worker has one.
 _own = threading.local()
-# A folder, for profiles; see README.md.
-PROFILE = 'MITOSIS_PROFILE'
 _profile: tuple[int, Any] | None = None
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ansible import constants as C
 
-from . import _runtime
+from ...mitogen_core.controller.client import PROFILE
 from ._compat.actions import action_of
 from ._compat.shard import Entry
 
@@ -70,7 +70,7 @@ class Sharing:
 
 def number_of_workers(entry: Entry) -> int:
     """How many processes are to run a task on many hosts; 0: one for each."""
-    if _runtime.PROFILE in os.environ:  # a profile is of one task
+    if PROFILE in os.environ:  # a profile is of one task
         return 0
     wished = str(C.config.get_config_value('mitosis_workers', plugin_type='connection',
                                            plugin_name='mitosis.express.ssh', variables=entry.task_vars))

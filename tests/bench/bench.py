@@ -63,19 +63,21 @@ def parse_arguments() -> argparse.Namespace:
     return arguments
 
 
-def choose(found: dict[str, Contestant], only: str | None) -> list[Contestant]:
+def choose(venv: Path, only: str | None) -> tuple[dict[str, Any], list[Contestant]]:
+    """Versions of what is installed there, and those who run."""
+    asked = json.loads(subprocess.run([venv / "bin" / "python", "-c", ASK], capture_output=True, check=True).stdout)
+    found = contestants(Path(asked["folder"]) if asked["folder"] else None)
     if not only:
-        return list(found.values())
+        return asked, list(found.values())
     missing = set(only.split(",")) - set(found)
     if missing:
         raise BenchError(f"not here: {', '.join(sorted(missing))}")
-    return [found[name] for name in only.split(",")]
+    return asked, [found[name] for name in only.split(",")]
 
 
 def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     venv = arguments.core.resolve()
-    asked = json.loads(subprocess.run([venv / "bin" / "python", "-c", ASK], capture_output=True, check=True).stdout)
-    sides = choose(contestants(Path(asked["folder"]) if asked["folder"] else None), arguments.only)
+    asked, sides = choose(venv, arguments.only)
     inventory = arguments.hosts.resolve() / "inventory.ini"
     if not inventory.is_file():
         raise BenchError(f"no hosts are up in {arguments.hosts}")

@@ -6,20 +6,18 @@ that each of these copies takes, here and on the target.  Started by
 from __future__ import annotations
 
 import argparse
-import configparser
 import contextlib
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from bench import ASK, machine
+from bench import choose, machine
 from memory import Curve, watched
-from runs import HERE, Bench, BenchError, Contestant, contestants
+from runs import HERE, Bench, Contestant, exit_with, first_host
 from works import Work
 
 PINGS = 60
@@ -72,9 +70,8 @@ def main() -> int:
     parser.add_argument("--only", metavar="LIST", help="of stock,mitogen,strategy,connection")
     arguments = parser.parse_args()
     venv, hosts = Path(sys.prefix), Path(os.environ["MITOSIS_HOSTS"])
-    asked = json.loads(subprocess.run([venv / "bin" / "python", "-c", ASK], capture_output=True, check=True).stdout)
-    sides = contestants(Path(asked["folder"]) if asked["folder"] else None)
-    chosen = [free(side) for name, side in sides.items() if name in (arguments.only or name).split(",")]
+    asked, sides = choose(venv, arguments.only)
+    chosen = [free(side) for side in sides]
     took: dict[tuple[str, int], list[float]] = {}
     curves: dict[str, list[Curve]] = {}
     with tempfile.TemporaryDirectory(prefix="latency-") as folder:
@@ -123,17 +120,10 @@ def main() -> int:
 
 def two_names(inventory: Path) -> str:
     """The first host of an inventory by two names."""
-    parser = configparser.ConfigParser(allow_no_value=True, delimiters=("=",), interpolation=None, strict=False)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read(inventory)
-    address = next(value for key, value in parser["targets"].items() if key.startswith("t1 "))
-    variables = "\n".join(f"{key}={value}" for key, value in parser["targets:vars"].items())
-    return f"[targets]\nping ansible_host={address}\ncopy ansible_host={address}\n[targets:vars]\n{variables}\n"
+    address, variables = first_host(inventory)
+    lines = [f"ping ansible_host={address}", f"copy ansible_host={address}", "[targets:vars]", *variables, ""]
+    return "\n".join(["[targets]", *lines])
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BenchError as error:
-        print(f"latency: {error}", file=sys.stderr)
-        sys.exit(1)
+    exit_with("latency", main)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import ctypes
 import os
 import re
@@ -9,11 +10,14 @@ import resource
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from works import Work
 
@@ -45,6 +49,24 @@ class Run:
     note: str = ""
 
     as_dict = asdict
+
+
+def first_host(inventory: Path) -> tuple[str, list[str]]:
+    """Address of the first host of tests/hosts/hosts, and the lines of its variables."""
+    parser = configparser.ConfigParser(allow_no_value=True, delimiters=("=",), interpolation=None, strict=False)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read(inventory)
+    address = next(value for key, value in parser["targets"].items() if key.startswith("t1 "))
+    return address, [f"{key}={value}" for key, value in parser["targets:vars"].items()]
+
+
+def exit_with(name: str, main: Callable[[], int]) -> NoReturn:
+    """End the program `name`."""
+    try:
+        sys.exit(main())
+    except BenchError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        sys.exit(1)
 
 
 def contestants(mitogen: Path | None) -> dict[str, Contestant]:

@@ -8,19 +8,17 @@ one sshd of a host in a network namespace of its own.
 from __future__ import annotations
 
 import argparse
-import configparser
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from bench import ASK, machine
+from bench import choose, machine
 from memory import watched
-from runs import Bench, BenchError, Contestant, contestants
+from runs import Bench, Contestant, adopt_orphans, exit_with, first_host
 from works import Work
 
 TASKS = {"debug": {"ansible.builtin.debug": {"msg": "hello {{ inventory_hostname }}"}},
@@ -42,11 +40,7 @@ def inventory(hosts: int, like: Path | None) -> str:
     if like is None:
         lines = [f"h{n:03d} ansible_connection=local" for n in range(hosts)]
         return "\n".join(["[targets]", *lines, "[targets:vars]", "ansible_python_interpreter=/usr/bin/python3", ""])
-    parser = configparser.ConfigParser(allow_no_value=True, delimiters=("=",), interpolation=None, strict=False)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read(like)
-    address = next(value for key, value in parser["targets"].items() if key.startswith("t1 "))
-    variables = [f"{key}={value}" for key, value in parser["targets:vars"].items()]
+    address, variables = first_host(like)
     return "\n".join(["[targets]", *[f"h{n:03d} ansible_host={address}" for n in range(hosts)], "[targets:vars]",
                       *variables, ""])
 
@@ -68,10 +62,9 @@ def main() -> int:
     parser.add_argument("--ssh", action="store_true")
     arguments = parser.parse_args()
     venv, hosts = Path(sys.prefix), Path(os.environ["MITOSIS_HOSTS"])
-    asked = json.loads(subprocess.run([venv / "bin" / "python", "-c", ASK], capture_output=True, check=True).stdout)
-    sides = contestants(Path(asked["folder"]) if asked["folder"] else None)
-    chosen = [side if arguments.ssh else over_local(side) for name, side in sides.items()
-              if name in (arguments.only or name).split(",")]
+    asked, sides = choose(venv, arguments.only)
+    chosen = sides if arguments.ssh else [over_local(side) for side in sides]
+    adopt_orphans()
     print(f"{machine()}; ansible-core {asked['ansible-core']}, Mitogen {asked['mitogen']}; {arguments.forks} forks; "
           f"medians of {arguments.rounds} runs in turns\n")
     print("| tasks | hosts | | wall s | stock/it | Mitogen/it | CPU s | CPU ms per host and task | MB at most |")
@@ -107,8 +100,4 @@ def measure(wanted: str, number: int, chosen: list[Contestant], arguments: argpa
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except BenchError as error:
-        print(f"scale: {error}", file=sys.stderr)
-        sys.exit(1)
+    exit_with("scale", main)

@@ -8,8 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.support.control import Control
-from tests.integration.support.hosts import Hosts, wait_for
-from tests.integration.test_silence import silent
+from tests.integration.support.hosts import Hosts, silent, wait_for
 
 pytestmark = pytest.mark.timeout(480)
 SECONDS = 120

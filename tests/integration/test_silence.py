@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import pathlib
 import re
 from collections.abc import Iterator
@@ -10,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.integration.support.control import Control
-from tests.integration.support.hosts import Hosts, wait_for
+from tests.integration.support.hosts import Hosts, silent, wait_for
 
 pytestmark = pytest.mark.timeout(480)
 SECONDS = 120
@@ -28,16 +27,6 @@ PLAY = f'''
     - name: next
       command: echo next
 '''
-
-
-@contextlib.contextmanager
-def silent(hosts: Hosts, name: str) -> Iterator[None]:
-    """The host is away for a while."""
-    hosts.exec(name, 'ip', 'link', 'set', 'eth0', 'down')
-    try:
-        yield
-    finally:
-        hosts.exec(name, 'ip', 'link', 'set', 'eth0', 'up')
 
 
 @pytest.fixture

@@ -136,8 +136,8 @@ def test_no_folder(context: Context, home: pathlib.Path):
 class Modules:
     """Module runs that leave a job's file."""
 
-    def __init__(self, runners: Runners, base: pathlib.Path, clean: str) -> None:
-        self.runners, self.base, self.clean = runners, base, clean
+    def __init__(self, runners: Runners, base: pathlib.Path) -> None:
+        self.runners, self.base = runners, base
         self.number = 0
 
     def begin(self, code: str, seconds: float = SECONDS, env: dict[str, str] | None = None):
@@ -157,8 +157,8 @@ class Modules:
 
 
 @pytest.fixture
-def modules(shared, tmp_path: pathlib.Path, clean: str) -> Modules:
-    return Modules(Runners(shared.engine, shared.context), tmp_path, clean)
+def modules(shared, tmp_path: pathlib.Path) -> Modules:
+    return Modules(Runners(shared.engine, shared.context), tmp_path)
 
 
 def test_a_module(modules: Modules, tmp_path: pathlib.Path):

@@ -86,7 +86,7 @@ class Shared:
                 strategy._queued_task_cache[entry.host.name, entry.task._uuid] = dict(zip(
                     ('host', 'task', 'task_vars', 'play_context'), entry, strict=True))
                 strategy._tqm.send_callback('v2_runner_on_start', entry.host, entry.task)
-        self._methods.shard, self._methods.before_start = Shard(entries, width, self._baton()), before_start
+        self._methods.shard = Shard(entries, width, self._baton(), before_start)
         before = strategy._pending_results
         self._methods.queue_task(strategy, *entries[0])
         self._methods.shard = None

@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from ansible.utils.display import Display
@@ -44,8 +45,10 @@ class Entry(NamedTuple):
 class Shard:
     """Entries that one worker is to run, at most `width` at a time; `held(note)` and `waiting()` make up the baton."""
 
-    def __init__(self, entries: list[Entry], width: int, baton: Any) -> None:
+    def __init__(self, entries: list[Entry], width: int, baton: Any, before_start: Callable[[], None]) -> None:
         self.entries, self.width, self.baton = entries, width, baton
+        # Called as its worker is about to be started.
+        self.before_start = before_start
         # Shared with the worker.
         self.states = mmap.mmap(-1, len(entries))
 

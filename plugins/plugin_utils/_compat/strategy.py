@@ -79,8 +79,6 @@ class Methods:
     def __init__(self, loaders: Loaders) -> None:
         self.shard: Shard | None = None
         self.worker: Any = None
-        # Called as a worker with a shard is about to be started.
-        self.before_start: Any = None
         owner = self
 
         class Worker(WorkerProcess):  # type: ignore[misc]
@@ -94,7 +92,7 @@ class Methods:
 
             def start(self) -> None:
                 if self.shard:
-                    owner.before_start()
+                    self.shard.before_start()
                 super().start()
 
             def _run(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import contextlib
 import os
 import pathlib
 import subprocess
@@ -102,3 +103,13 @@ class Hosts:
         # A host's /root is this machine's below, where others may be at work, as controllers too.
         return {str(path) for path in found if path.parts[0] != 'root' or
                 not (os.path.lexists('/' / path) or any(part.startswith('ansible-local-') for part in path.parts))}
+
+
+@contextlib.contextmanager
+def silent(hosts: Hosts, name: str) -> Iterator[None]:
+    """The host is away for a while."""
+    hosts.exec(name, 'ip', 'link', 'set', 'eth0', 'down')
+    try:
+        yield
+    finally:
+        hosts.exec(name, 'ip', 'link', 'set', 'eth0', 'up')

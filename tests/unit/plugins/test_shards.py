@@ -134,7 +134,7 @@ def test_a_shard(monkeypatch, width):
             ran.append((one._host.name, one._task_vars['n'], one._task))
         one._host.vars, one._host.groups, one._task.args = {}, [], {'msg': 'changed'}
         one._loader._tempfiles.add(one._host.name)
-    made = shard.Shard(found, width, baton.Baton())
+    made = shard.Shard(found, width, baton.Baton(), lambda: None)
     made.run(worker, run_one)
     assert sorted((name, n) for name, n, _ in ran) == [(f'h{n}', n) for n in range(6)]
     assert len({id(task) for _, _, task in ran}) == 6
@@ -153,14 +153,14 @@ def test_a_shard_in_which_some_die(monkeypatch):
     def run_one(one):
         if one._task_vars['n'] in (1, 2):
             raise KeyboardInterrupt
-    made = shard.Shard(found, 1, baton.Baton())
+    made = shard.Shard(found, 1, baton.Baton(), lambda: None)
     made.run(worker, run_one)
     assert made.left() == ([], found[1:3])
 
 
 def test_a_worker_that_was_killed():
     found, _ = entries(5)
-    made = shard.Shard(found, 2, baton.Baton())
+    made = shard.Shard(found, 2, baton.Baton(), lambda: None)
     made.states[0], made.states[1], made.states[2] = shard.DONE, shard.RUNNING, shard.WAITING
     assert made.left() == (found[3:], found[1:3])
 
@@ -172,7 +172,7 @@ class Strategy:
         self._workers, self._hosts_cache = [None] * forks, [f'h{n}' for n in range(hosts)]
         self._pending_results, self.debugger_active, self._step = 0, False, False
         self._queued_task_cache, self._final_q, self._tqm = {}, None, self
-        self.queued, self.shard, self.worker, self.before_start = [], None, None, None
+        self.queued, self.shard, self.worker = [], None, None
         self.told, self.widths = [], []
 
     def send_callback(self, name, host, task):
@@ -184,7 +184,7 @@ class Strategy:
         self.queued.append([entry[0].name] if shard is None else [each.host.name for each in shard.entries])
         self.told.append(entry[0].name)
         if shard:
-            self.before_start()
+            shard.before_start()
             assert all((name, entry[1]._uuid) in self._queued_task_cache for name in self.queued[-1][1:])
         self.widths.append(shard.width if shard else 1)
         self.worker = types.SimpleNamespace(shard=shard, is_alive=lambda: True)
