@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 from typing import Any
@@ -72,8 +73,16 @@ def number_of_workers(entry: Entry) -> int:
     """How many processes are to run a task on many hosts; 0: one for each."""
     if PROFILE in os.environ:  # a profile is of one task
         return 0
-    wished = str(C.config.get_config_value('mitosis_workers', plugin_type='connection',
-                                           plugin_name='mitosis.express.ssh', variables=entry.task_vars))
+    return _number_of_workers(str(entry.task_vars.get('mitosis_workers', '')) or _configured())
+
+
+def _number_of_workers(wished: str) -> int:
     if wished == 'stock':
         return 0
     return int(wished) if wished.isdigit() else os.cpu_count() or 1
+
+
+@functools.cache
+def _configured() -> str:
+    return str(C.config.get_config_value('mitosis_workers', plugin_type='connection',
+                                         plugin_name='mitosis.express.ssh'))

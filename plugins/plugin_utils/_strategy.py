@@ -16,11 +16,13 @@ from ...mitogen_core.controller.client import SOCKET, StartError
 from . import _runtime
 from ._baton import Baton
 from ._compat import Unknown, not_supported, supported
-from ._compat.scheduling import Shared
+from ._compat.actions import action_of
+from ._compat.rehearsal import Rehearsal
+from ._compat.scheduling import Arrivals, Shared
 from ._compat.shard import Entry
 from ._compat.strategy import ConnectionLoader, Loaders, Methods, pose_as
 from ._connection import Express
-from ._shards import Sharing, number_of_workers
+from ._shards import WITHOUT_CONNECTION, Sharing, number_of_workers
 
 display = Display()
 
@@ -29,6 +31,9 @@ SUMMARY = 'MITOSIS_SUMMARY'
 
 NAMES = {prefix + name: 'mitosis.express.' + name
          for name in ('ssh', 'local') for prefix in ('', 'ansible.builtin.', 'ansible.legacy.')}
+
+# Seconds until it is looked whether a worker has died.
+PATIENCE = 0.05
 
 _starting: subprocess.Popen[bytes] | None = None
 
@@ -58,6 +63,21 @@ def _count_uses(connection: Any, name: str) -> None:
     connection.exec_command, connection.close = exec_command, close
 
 
+def imitate(connection: Any, name: str) -> None:
+    """A connection was made for a rehearsal: it runs nothing."""
+    made(connection, name)
+
+    def exec_command(cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
+        connection.rehearse(cmd, in_data)
+        return 0, b'{}', b''
+    connection.exec_command = exec_command
+    connection.put_file = connection.fetch_file = lambda in_path, out_path: None
+
+
+# Once for a process, as what it is for.
+_rehearsal = Rehearsal(Loaders(ConnectionLoader(NAMES, imitate)))
+
+
 class Accelerated:
     """Mixin: put it before a stock StrategyModule."""
 
@@ -66,11 +86,18 @@ class Accelerated:
         self._methods: Any = None
         # None: not yet.
         self._shared: Shared | bool | None = None
+        self._iterator: Any = None
+        self._first: Entry | None = None
+        self._rehearsed = False
+        self._arrivals: Any = None
+        # Is a result all that is waited for?
+        self._patient = False
         if not supported():
             display.warning(not_supported())
             return
         try:
             self._methods = Methods(Loaders(ConnectionLoader(NAMES, made)))
+            self._arrivals = Arrivals(self)
             for name in NAMES.values():
                 connection_loader.get(name, class_only=True)
             self._start()
@@ -89,6 +116,21 @@ class Accelerated:
     def _queue_task(self, host: Any, task: Any, task_vars: Any, play_context: Any) -> Any:
         if self._methods is None:
             return super()._queue_task(host, task, task_vars, play_context)  # type: ignore[misc]
+        entry = Entry(host, task, task_vars, play_context)
+        if _starting is not None and action_of(task) not in WITHOUT_CONNECTION:
+            self._await_multiplexer()
+        if self._shared is None:
+            self._shared = self._share()
+        if self._first is None:
+            self._first = entry
+        elif entry.task._uuid != self._first.task._uuid:
+            self._rehearse()
+        if not isinstance(self._shared, Shared):
+            return self._methods.queue_task(self, *entry)
+        return self._shared.queue(entry)
+
+    @staticmethod
+    def _await_multiplexer() -> None:
         global _starting
         if _starting is not None:
             process, _starting = _starting, None
@@ -96,12 +138,14 @@ class Accelerated:
                 supervisor.ready(process)
             except StartError as e:
                 display.warning(f'mitosis: {e}')
-        entry = Entry(host, task, task_vars, play_context)
-        if self._shared is None:
-            self._shared = self._share()
-        if not isinstance(self._shared, Shared):
-            return self._methods.queue_task(self, *entry)
-        return self._shared.queue(entry)
+
+    def _rehearse(self) -> None:
+        """Once a play: while it waits anyway, or where it has more than one task."""
+        if self._first and not self._rehearsed:
+            self._rehearsed = True
+            name = str(self._first.task_vars.get('ansible_connection') or self._first.task.connection)
+            _rehearsal.run(self._iterator, self._first.task, self._loader,  # type: ignore[attr-defined]
+                           self._variable_manager, name if name in NAMES else 'ssh')  # type: ignore[attr-defined]
 
     def _share(self) -> Shared | bool:
         try:
@@ -113,10 +157,21 @@ class Accelerated:
 
     def _process_pending_results(self, iterator: Any, one_pass: bool = False, max_passes: Any = None) -> Any:
         # With a limit, more hosts are about to be queued.
-        if isinstance(self._shared, Shared) and max_passes is None:
-            self._shared.flush()
-            self._shared.mourn()
+        if max_passes is None:
+            if isinstance(self._shared, Shared):
+                self._shared.flush()
+                self._shared.mourn()
+            starts = isinstance(self._shared, Shared) and self._shared.has_waiting()
+            if self._patient and not starts and not self._arrivals.wait(PATIENCE):
+                self._rehearse()
         return super()._process_pending_results(iterator, one_pass, max_passes)  # type: ignore[misc]
+
+    def _wait_on_pending_results(self, iterator: Any) -> Any:
+        self._patient = self._arrivals is not None
+        try:
+            return super()._wait_on_pending_results(iterator)  # type: ignore[misc]
+        finally:
+            self._patient = False
 
     def _execute_meta(self, *args: Any, **kwargs: Any) -> Any:
         if self._methods is None:
@@ -124,10 +179,13 @@ class Accelerated:
         return self._methods.execute_meta(self, *args, **kwargs)
 
     def run(self, iterator: Any, play_context: Any) -> Any:
+        self._iterator = iterator
         pose_as(iterator, type(self).__module__.rpartition('.')[2])
         try:
             return super().run(iterator, play_context)  # type: ignore[misc]
         finally:
+            if isinstance(self._shared, Shared):
+                self._shared.end()
             line, complete = _runtime.summary()
             # Programs read Ansible's stderr: it has a line more only where somebody sees it, or has to.
             if line and (not complete or display.verbosity >= 3 or sys.stderr.isatty() or os.environ.get(SUMMARY)):

@@ -10,6 +10,7 @@ expand_user; BecomeBase.build_become_command.  2.16-2.20 append ' && sleep 0' to
 
 from __future__ import annotations
 
+import functools
 import re
 import shlex
 from typing import Any
@@ -83,10 +84,14 @@ def explain(notes: Notes, line: str) -> Meaning:
 
 def record_shell(shell: Any, notes: Notes) -> None:
     """Make a shell plugin's instance take notes."""
-    cls = type(shell)
+    shell.__class__ = _recording_shell(type(shell))
+    shell._mitosis_notes = notes
+
+
+@functools.cache
+def _recording_shell(cls: Any) -> Any:
     if hasattr(cls, '_mitosis_notes'):
-        shell._mitosis_notes = notes
-        return
+        return cls
 
     class Recording(cls):  # type: ignore[misc, valid-type]
         def env_prefix(self, **kwargs: Any) -> Any:
@@ -118,24 +123,29 @@ def record_shell(shell: Any, notes: Notes) -> None:
             return result
 
     _take_place(Recording, cls)
-    shell.__class__ = Recording
-    shell._mitosis_notes = notes
+    return Recording
 
 
 def record_become(become: Any, notes: Notes) -> None:
     """Make a become plugin's instance take notes."""
-    cls = type(become)
-    if not hasattr(cls, '_mitosis_notes'):
-        class Recording(cls):  # type: ignore[misc, valid-type]
-            def build_become_command(self, cmd: Any, shell: Any) -> Any:
-                result = super().build_become_command(cmd, shell)
-                if self._mitosis_notes is not None and cmd:
-                    self._mitosis_notes.note('becomes', result, (cmd, self))
-                return result
-
-        _take_place(Recording, cls)
-        become.__class__ = Recording
+    become.__class__ = _recording_become(type(become))
     become._mitosis_notes = notes
+
+
+@functools.cache
+def _recording_become(cls: Any) -> Any:
+    if hasattr(cls, '_mitosis_notes'):
+        return cls
+
+    class Recording(cls):  # type: ignore[misc, valid-type]
+        def build_become_command(self, cmd: Any, shell: Any) -> Any:
+            result = super().build_become_command(cmd, shell)
+            if self._mitosis_notes is not None and cmd:
+                self._mitosis_notes.note('becomes', result, (cmd, self))
+            return result
+
+    _take_place(Recording, cls)
+    return Recording
 
 
 def _take_place(recording: Any, cls: Any) -> None:

@@ -3,10 +3,15 @@
 StrategyBase: `_workers` (one for each fork), `_pending_results` (a number), `_queued_task_cache` (by host and task),
 `_final_q`, `_tqm.send_callback`, `_hosts_cache` (names of the play's hosts), `_step`, `debugger_active`: 2.16-2.21.
 2.21 closes a worker as it puts another in its place.
+Where results arrive: `_results`, a deque, and `_results_lock`: 2.16-2.21; `_rpc_queue`, a Queue: 2.21.
 """
 
 from __future__ import annotations
 
+import collections
+import queue
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -34,13 +39,18 @@ class Shared:
         self._waiting: list[Entry] = []
         self._workers: list[Any] = []
         self._width = 1
+        # Have sent their results.
+        self._ending: list[Any] = []
         # Of the last task: how many hosts have been queued, and how many parts of them were started early.
         self._task, self._begun, self._parts = '', 0, 0
 
     def queue(self, entry: Entry) -> None:
         """StrategyBase._queue_task."""
         strategy, forks = self._strategy, len(self._strategy._workers)
-        number = min(self._number_of_workers(entry), forks)
+        if not strategy._pending_results:
+            self._let_end()
+        # A host alone has a worker of its own anyway.
+        number = min(self._number_of_workers(entry), forks) if len(strategy._hosts_cache) > 1 else 0
         if strategy.debugger_active or strategy._step or not number or not self._may_share(entry):
             self._methods.queue_task(strategy, *entry)
             return
@@ -55,6 +65,23 @@ class Shared:
             self._parts += 1
             self.flush()
 
+    def _let_end(self) -> None:
+        """Nothing is pending: whoever still runs is about to end, and nobody needs to wait for that."""
+        workers = self._strategy._workers
+        self._ending = [worker for worker in [*self._ending, *workers] if worker is not None and not has_ended(worker)]
+        workers[:] = [None] * len(workers)
+
+    def end(self) -> None:
+        """The play is over: TaskQueueManager waits for all, for a while, and ends those that are left."""
+        workers = self._strategy._workers
+        workers.extend(self._ending)
+        self._ending = []
+        # It looks each tenth of a second; most have ended long before.
+        deadline = time.monotonic() + 0.1
+        for worker in workers:
+            if worker is not None and not has_ended(worker):
+                worker.join(max(0, deadline - time.monotonic()))
+
     def flush(self) -> None:
         """Start what waits, if there are forks for it: workers of the task before may just be ending."""
         if not self._waiting:
@@ -68,6 +95,9 @@ class Shared:
             self._methods.queue_task(self._strategy, *entries[0])
         else:
             self._start(entries, min(self._width, free))
+
+    def has_waiting(self) -> bool:
+        return bool(self._waiting)
 
     def _all_at_once(self) -> bool:
         """Hosts may wait for each other then, as under stock."""
@@ -107,6 +137,37 @@ class Shared:
             self._strategy._pending_results -= len(again)
             for entry in again:
                 self._methods.queue_task(self._strategy, *entry)
+
+
+class Arrivals:
+    """Tells when workers send their strategy something, which stock looks for each millisecond.  Raises Unknown."""
+
+    def __init__(self, strategy: Any) -> None:
+        self._came = came = threading.Event()
+
+        class Results(collections.deque):  # type: ignore[type-arg]
+            def append(self, value: Any) -> None:
+                super().append(value)
+                came.set()
+
+        class Requests(queue.Queue):  # type: ignore[type-arg]
+            def _put(self, item: Any) -> None:
+                super()._put(item)
+                came.set()
+
+        requests = getattr(strategy, '_rpc_queue', None)
+        if type(getattr(strategy, '_results', None)) is not collections.deque \
+                or not hasattr(strategy, '_results_lock') or type(requests) not in (type(None), queue.Queue):
+            raise Unknown('where results of workers arrive')
+        with strategy._results_lock:
+            strategy._results = Results(strategy._results)
+        if requests is not None:
+            strategy._rpc_queue = Requests()
+
+    def wait(self, seconds: float) -> bool:
+        came = self._came.wait(seconds)
+        self._came.clear()
+        return came
 
 
 def has_ended(worker: Any) -> bool:

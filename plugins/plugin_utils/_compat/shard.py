@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 from ansible.utils.display import Display
 
 from . import core_version
+from .compiled import share_compiled
 
 display = Display()
 
@@ -56,6 +57,7 @@ class Shard:
         """In the worker's process: run_one(view) for each entry."""
         views = collections.deque(enumerate([view(worker, entry) for entry in self.entries]))
         separate_streams()
+        share_compiled()
         self._sleep_aside()
 
         def work() -> None:

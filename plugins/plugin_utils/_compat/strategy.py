@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import gc
 import types
 from typing import Any
 
@@ -93,7 +94,12 @@ class Methods:
             def start(self) -> None:
                 if self.shard:
                     self.shard.before_start()
-                super().start()
+                # The worker's garbage is its own: looking through what it shares with us would copy that.
+                gc.freeze()
+                try:
+                    super().start()
+                finally:
+                    gc.unfreeze()
 
             def _run(self) -> None:
                 if self.shard:

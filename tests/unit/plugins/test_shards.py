@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
+import queue as queue_module
 import threading
 import types
 
@@ -237,8 +239,9 @@ def test_what_has_no_fork_waits():
 
 
 def test_all_at_once_or_not_yet():
-    """A worker of the task before is still ending."""
+    """A worker of another task is still at work."""
     strategy = Strategy(3, 3)
+    strategy._pending_results = 1
     strategy._workers[0] = before = types.SimpleNamespace(shard=None, is_alive=lambda: True)
     shared = scheduling.Shared(strategy, strategy, lambda entry: True, lambda entry: 1, baton.Baton)
     found, _ = entries(3)
@@ -251,6 +254,18 @@ def test_all_at_once_or_not_yet():
     assert strategy.queued == [['h0', 'h1', 'h2']] and strategy.widths == [3]
 
 
+def test_who_has_sent_all_is_not_waited_for():
+    strategy = Strategy(1, 1)
+    shared = scheduling.Shared(strategy, strategy, lambda entry: True, lambda entry: 1, baton.Baton)
+    ending = types.SimpleNamespace(shard=None, is_alive=lambda: True, join=lambda seconds: joined.append(seconds))
+    strategy._workers[0], joined = ending, []
+    shared.queue(entries(1)[0][0])
+    assert strategy.queued == [['h0']] and strategy._workers == [strategy.worker]
+    strategy.worker.is_alive = lambda: False
+    shared.end()  # now ansible-core waits for it
+    assert strategy._workers == [strategy.worker, ending] and len(joined) == 1 and joined[0] <= 0.1
+
+
 def test_those_that_may_not_share_do_not_wait():
     strategy = Strategy(5, 4)
     assert queue(strategy, 4, 1, lambda entry: entry.task_vars['n'] != 1) == [['h1'], ['h0', 'h2', 'h3']]
@@ -259,3 +274,25 @@ def test_those_that_may_not_share_do_not_wait():
 def test_a_strategy_that_is_not_as_expected():
     with pytest.raises(Exception, match='no _workers, _pending_results'):
         scheduling.Shared(object(), None, None, None, None)
+
+
+def test_arrivals_wake_who_waits():
+    strategy = types.SimpleNamespace(_results=collections.deque(['before']), _results_lock=threading.Condition(),
+                                     _rpc_queue=queue_module.Queue())
+    arrivals = scheduling.Arrivals(strategy)
+    assert list(strategy._results) == ['before'] and not arrivals.wait(0)
+    for send in (strategy._results.append, strategy._rpc_queue.put):
+        threading.Thread(target=send, args=(1,)).start()
+        assert arrivals.wait(20) and not arrivals.wait(0)
+    assert list(strategy._results) == ['before', 1] and strategy._rpc_queue.get(block=False) == 1
+
+
+@pytest.mark.parametrize('change', [{'_results': []}, {'_results_lock': None}, {'_rpc_queue': object()}])
+def test_arrivals_that_are_not_as_expected(change):
+    strategy = types.SimpleNamespace(_results=collections.deque(), _results_lock=threading.Condition(),
+                                     _rpc_queue=None)
+    vars(strategy).update(change)
+    if strategy._results_lock is None:
+        del strategy._results_lock
+    with pytest.raises(Exception, match='where results of workers arrive'):
+        scheduling.Arrivals(strategy)
