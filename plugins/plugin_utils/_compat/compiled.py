@@ -46,7 +46,7 @@ def share_compiled() -> None:
                      defer_init: bool = False) -> Any:
         expression, own.expression = getattr(own, 'expression', None), None
         if name or filename or raw or defer_init or getattr(self, '_debuggable_template_source', False):
-            return compile_any(self, source, name, filename, raw, defer_init)
+            return compile_any(self, source, name, filename, raw, defer_init)  # type: ignore[call-overload]
         key = _key(self, 'template', source) if isinstance(source, str) else expression
         if key is None:
             return compile_any(self, source)

@@ -84,7 +84,7 @@ def explain(notes: Notes, line: str) -> Meaning:
 
 def record_shell(shell: Any, notes: Notes) -> None:
     """Make a shell plugin's instance take notes."""
-    shell.__class__ = _recording_shell(type(shell))
+    shell.__class__ = _recording_shell(type(shell))  # type: ignore[arg-type]
     shell._mitosis_notes = notes
 
 
@@ -128,7 +128,7 @@ def _recording_shell(cls: Any) -> Any:
 
 def record_become(become: Any, notes: Notes) -> None:
     """Make a become plugin's instance take notes."""
-    become.__class__ = _recording_become(type(become))
+    become.__class__ = _recording_become(type(become))  # type: ignore[arg-type]
     become._mitosis_notes = notes
 
 

@@ -16,13 +16,14 @@ from contextlib import contextmanager
 from typing import Any
 
 import ansible.modules
+import ansible.plugins
 from ansible.executor.task_executor import TaskExecutor
 from ansible.inventory.host import Host
 from ansible.playbook.block import Block
 from ansible.playbook.play import Play
 from ansible.playbook.play_context import PlayContext
 from ansible.playbook.task import Task
-from ansible.plugins.loader import module_loader
+from ansible.plugins.loader import filter_loader, module_loader, test_loader
 from ansible.utils.display import Display
 
 from . import Unknown
@@ -37,10 +38,12 @@ except ImportError:  # before 2.19 everything is
 
 display = Display()
 
+PLUGINS = os.path.dirname(os.path.abspath(ansible.plugins.__file__)) + os.sep
 MODULES = os.path.dirname(os.path.abspath(ansible.modules.__file__))
 # What action plugins of ansible-core run first.
 COMMAND = {'action': 'ansible.legacy.command', 'args': {'_raw_params': 'true'}}
-RUNS = {'gather_facts': {'action': 'ansible.legacy.setup'}, 'command': COMMAND, 'shell': COMMAND}
+RUNS: dict[str | None, dict[str, Any]] = {
+    'gather_facts': {'action': 'ansible.legacy.setup'}, 'command': COMMAND, 'shell': COMMAND}
 
 # What has documentation among the modules, but is none.
 NO_MODULES = frozenset(('meta', 'include', 'include_tasks', 'include_role', 'import_tasks', 'import_role'))
@@ -87,8 +90,9 @@ class Rehearsal:
             with _silence():
                 if not self._templates:
                     self._templates = True
-                    self._run({'action': 'ansible.builtin.debug', 'args': {'msg': '{{ rehearsed | default(2) }}'},
-                               'when': 'rehearsed == 1'}, loader, variable_manager, connection)
+                    message = '{{ rehearsed }}' if _others() else '{{ rehearsed | default(2) }}'
+                    self._run({'action': 'ansible.builtin.debug', 'args': {'msg': message}, 'when': 'rehearsed == 1'},
+                              loader, variable_manager, connection)
                 task = None if self._module else first_module(iterator, first)
                 if task:
                     self._module = True
@@ -104,6 +108,12 @@ class Rehearsal:
                  'variable_manager': variable_manager}
         with task_context(host, task, variables):
             TaskExecutor(**{name: known[name] for name in inspect.signature(TaskExecutor).parameters}).run()
+
+
+def _others() -> bool:
+    """Are there filters or tests that may have something to say as they are loaded?"""
+    folders = [folder for loader in (filter_loader, test_loader) for folder in loader.print_paths().split(os.pathsep)]
+    return any(os.path.isdir(folder) and not os.path.abspath(folder).startswith(PLUGINS) for folder in folders)
 
 
 def _trusted(value: Any) -> Any:

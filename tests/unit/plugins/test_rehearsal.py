@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import threading
 import types
@@ -69,24 +70,26 @@ def rehearse(*tasks):
 
 
 @pytest.fixture
-def told(monkeypatch):
-    found = []
-    monkeypatch.setattr(Display, 'display', lambda self, msg, *args, **kwargs: found.append(msg))
-    monkeypatch.setattr(Display, 'warning', lambda self, msg, *args, **kwargs: found.append(msg))
-    monkeypatch.setattr(Display, 'vvv', lambda self, msg, *args, **kwargs: found.append(msg))
-    return found
+def told(monkeypatch, capsys):
+    """What has been displayed, in order."""
+    monkeypatch.setattr(Display(), 'verbosity', 5)
+
+    def read():
+        out, err = capsys.readouterr()
+        return [line for line in (out + err).splitlines() if 'inventory' not in line]
+    return read
 
 
 def test_a_module_is_built_once_and_nothing_is_said(told):
     ran = rehearse({'debug': {'msg': 'x'}}, {'ping': {}})
     assert len(ran) == 1 and b'ping' in ran[0]
-    assert [text for text in told if 'No inventory' not in text] == [] and Display()._final_q is None
+    assert told() == [] and Display()._final_q is None
 
 
 def test_what_fails_is_no_error(told, monkeypatch):
     monkeypatch.setattr(rehearsal, 'TaskExecutor', lambda: 1 / 0)
     assert rehearse({'ping': {}}) == []
-    assert told[-1] == "MITOSIS: no rehearsal: ZeroDivisionError('division by zero')" and Display()._final_q is None
+    assert told()[0] == "MITOSIS: no rehearsal: ZeroDivisionError('division by zero')" and Display()._final_q is None
 
 
 def test_an_argument_that_is_not_known(told, monkeypatch):
@@ -95,7 +98,7 @@ def test_an_argument_that_is_not_known(told, monkeypatch):
             raise AssertionError
     monkeypatch.setattr(rehearsal, 'TaskExecutor', Other)
     rehearse({'ping': {}})
-    assert told[-1] == "MITOSIS: no rehearsal: KeyError('surprise')"
+    assert told()[0] == "MITOSIS: no rehearsal: KeyError('surprise')"
 
 
 def test_silence_is_of_one_thread():
@@ -106,3 +109,14 @@ def test_silence_is_of_one_thread():
         thread.start()
         thread.join()
     assert here and there == [False] and Display()._final_q is None
+
+
+def test_filters_of_others_are_left_to_workers(told, tmp_path, monkeypatch):
+    """They may warn as they are loaded, which is for the task that needs them."""
+    assert not rehearsal._others()
+    monkeypatch.setattr(rehearsal.test_loader, 'print_paths', lambda: f'/nowhere{os.pathsep}{tmp_path}')
+    assert rehearsal._others()
+    seen = []
+    monkeypatch.setattr(rehearsal.Rehearsal, '_run', lambda self, task, *args: seen.append(task))
+    rehearse({'debug': {}})
+    assert '|' not in str(seen) and len(seen) == 1
