@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import psutil
 
 PAUSE = 0.2
+MULTIPLEXER = "mitogen_core.controller.supervisor"
 
 
 def _network(pid: int) -> str:
@@ -19,11 +20,13 @@ def _network(pid: int) -> str:
 
 
 class Curve:
-    """`points`: (seconds since the beginning, bytes here, bytes on targets)."""
+    """`points`: (seconds since the beginning, bytes here, bytes on targets); `multiplexer`: CPU seconds of ours."""
 
     def __init__(self) -> None:
         self.points: list[tuple[float, int, int]] = []
-        self._since = time.time()
+        self._multiplexers: dict[int, float] = {}
+        # Told by when they started, as the system says it: its clock may be another one than time.time().
+        self._before = {(process.pid, process.create_time()) for process in psutil.process_iter()}
         self._began = time.monotonic()
         self._here = _network(os.getpid())
 
@@ -31,13 +34,20 @@ class Curve:
         here = there = 0
         for process in psutil.process_iter():
             with contextlib.suppress(psutil.Error, OSError):
-                if process.create_time() >= self._since - 0.1 and process.pid != os.getpid():
+                if (process.pid, process.create_time()) not in self._before:
                     used = process.memory_full_info().uss
+                    if MULTIPLEXER in " ".join(process.cmdline()):
+                        times = process.cpu_times()
+                        self._multiplexers[process.pid] = times.user + times.system
                     if _network(process.pid) == self._here:
                         here += used
                     else:
                         there += used
         self.points.append((time.monotonic() - self._began, here, there))
+
+    @property
+    def multiplexer(self) -> float:
+        return sum(self._multiplexers.values())
 
     def peaks(self) -> tuple[float, float]:
         """Megabytes at most, here and on targets."""

@@ -135,7 +135,8 @@ class Bench:
         return Run(wall, cpu_of(usage) + rest, note)
 
     def _environment(self, home: Path) -> dict[str, str]:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MITO"))}
+        # Python may keep compiled code, as on a user's machine.
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("ANSIBLE_", "MITO", "PYTHON"))}
         return kept | {
             "ANSIBLE_CONFIG": str(home / "ansible.cfg"),
             "ANSIBLE_HOME": str(home),
