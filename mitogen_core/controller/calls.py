@@ -9,6 +9,34 @@ from ..wire.constants import ROOT
 from ..wire.payloads import MORE, frames
 
 
+class Requests(dict[tuple[int, int], Any]):
+    """Requests by (client, handle), that finds those of one client at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._handles: dict[int, set[int]] = {}
+
+    def __setitem__(self, key: tuple[int, int], request: Any) -> None:
+        super().__setitem__(key, request)
+        self._handles.setdefault(key[0], set()).add(key[1])
+
+    def __delitem__(self, key: tuple[int, int]) -> None:
+        super().__delitem__(key)
+        handles = self._handles[key[0]]
+        handles.discard(key[1])
+        if not handles:
+            del self._handles[key[0]]
+
+    def pop(self, key: tuple[int, int], default: Any = None) -> Any:
+        found = self.get(key, default)
+        if key in self:
+            del self[key]
+        return found
+
+    def of(self, client: int) -> list[tuple[tuple[int, int], Any]]:
+        return [((client, handle), self[client, handle]) for handle in sorted(self._handles.get(client, ()))]
+
+
 class Pending(NamedTuple):
     """A request of a client that a context has to answer."""
 

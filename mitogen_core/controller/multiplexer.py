@@ -41,7 +41,7 @@ from ..wire.payloads import MORE, Assembler, frames, is_last, is_piece, pack, un
 from ..wire.py23 import to_text
 from ..wire.router import DELIVER, REFUSE, UP, Router
 from . import bootstrap
-from .calls import ClientCall, OwnCall, Pending
+from .calls import ClientCall, OwnCall, Pending, Requests
 from .channels import Channels
 from .contexts import Contexts
 from .log import Log
@@ -63,8 +63,7 @@ class Multiplexer:
                      'late': {service: digest for service, (digest, _) in bootstrap.late_code().items()}}
         self.clients: dict[int, Link] = {}
         self.children: dict[int, Any] = {}
-        self.pending: dict[tuple[int, int], Pending] = {}
-        self.calls: dict[tuple[int, int], ClientCall] = {}
+        self.pending, self.calls = Requests(), Requests()
         self.own: dict[int, tuple[int, OwnCall]] = {}
         self.assemblers: dict[int, Assembler] = {}
         self._client_ids = itertools.count(FIRST_CLIENT)
@@ -147,12 +146,12 @@ class Multiplexer:
     def _on_client_close(self, link: Link, reason: str) -> None:
         client = link.name
         del self.clients[client], self.assemblers[client]
-        for key, (context, _) in [item for item in self.pending.items() if item[0][0] == client]:
+        for key, (context, _) in self.pending.of(client):
             target = self.router.link_of(context)
             # Telling one may end its link, and so other requests.
             if self.pending.pop(key, None) is not None and target is not None:
                 self.children[target].link.send(Frame(context, client, CANCEL, 0, pack(key[1])))
-        for call in [call for call in self.calls.values() if call.client == client]:
+        for _, call in self.calls.of(client):
             call.cancel()
         self.contexts.client_gone(client)
 
