@@ -7,6 +7,7 @@ run that started it.
 
 from __future__ import annotations
 
+import errno
 import itertools
 import os
 import socket
@@ -50,6 +51,8 @@ from .status import Status
 
 # What a target may have the multiplexer keep of its unfinished messages; those for workers are only passed on.
 MAX_NEWS = 4 << 20
+# How long nobody new is let in where there are no more descriptors.
+FULL_SECONDS = 0.1
 
 
 class Multiplexer:
@@ -79,7 +82,7 @@ class Multiplexer:
         self.profile: Any = None
         self.listener = listener
         listener.setblocking(False)
-        self.loop.watch(listener.fileno(), self._accept)
+        self._listen()
 
     id = ROOT
 
@@ -88,10 +91,17 @@ class Multiplexer:
 
     # clients
 
+    def _listen(self) -> None:
+        self.loop.watch(self.listener.fileno(), self._accept)
+
     def _accept(self) -> None:
         try:
             connection, _ = self.listener.accept()
-        except OSError:
+        except OSError as e:
+            if e.errno in (errno.EMFILE, errno.ENFILE):
+                # The loop would tell of it again and again; until others end, it waits.
+                self.loop.watch(self.listener.fileno())
+                self.loop.later(FULL_SECONDS, self._listen)
             return
         if peer_uid(connection) not in (os.getuid(), None):
             self.log.write(40, 'a process of another user tried to connect')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
@@ -96,7 +97,36 @@ def cost(number):
 @pytest.mark.parametrize('number', [20, 120])
 def test_cost(number):
     for few, many in zip(cost(4), cost(number), strict=True):
-        assert 500 < few and abs(many - few) < 0.05 * few
+        assert few > 500 and abs(many - few) < 0.05 * few
+
+
+def test_no_more_descriptors():
+    """Who comes then waits, and the loop does not spin."""
+    with tempfile.TemporaryDirectory() as folder:
+        crowd = Crowd(os.path.join(folder, 's'), 2)
+        try:
+            listener, tried = crowd.mux.listener, []
+
+            class Full:
+                fileno = listener.fileno
+
+                def accept(self):
+                    tried.append(1)
+                    raise OSError(errno.EMFILE, 'Too many open files')
+            crowd.mux.listener = Full()
+            late = socket.socket(socket.AF_UNIX)
+            late.connect(crowd.path)
+            crowd.sockets.append(late)
+            crowd.steps()
+            crowd.steps()
+            assert len(tried) == 1
+            crowd.mux.listener = listener
+            now = crowd.mux.loop.clock()
+            crowd.mux.loop.clock = lambda: now + 1
+            crowd.steps()
+            assert len(crowd.mux.clients) == 3
+        finally:
+            crowd.end()
 
 
 @given(st.lists(st.tuples(st.sampled_from(['set', 'pop', 'del']), st.integers(0, 3), st.integers(0, 3))))
