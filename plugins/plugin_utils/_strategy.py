@@ -88,7 +88,7 @@ class Accelerated:
         self._shared: Shared | bool | None = None
         self._iterator: Any = None
         self._first: Entry | None = None
-        self._rehearsed = False
+        self._rehearsed: set[bool] = set()
         self._arrivals: Any = None
         # Is a result all that is waited for?
         self._patient = False
@@ -124,7 +124,7 @@ class Accelerated:
         if self._first is None:
             self._first = entry
         elif entry.task._uuid != self._first.task._uuid:
-            self._rehearse()
+            self._rehearse(idle=False)
         if not isinstance(self._shared, Shared):
             return self._methods.queue_task(self, *entry)
         return self._shared.queue(entry)
@@ -139,12 +139,12 @@ class Accelerated:
             except StartError as e:
                 display.warning(f'mitosis: {e}')
 
-    def _rehearse(self) -> None:
-        """Once a play: while it waits anyway, or where it has more than one task."""
-        if self._first and not self._rehearsed:
-            self._rehearsed = True
+    def _rehearse(self, idle: bool) -> None:
+        """Where a play has more than one task, and, `idle`, while it waits anyway: once each."""
+        if self._first and idle not in self._rehearsed:
+            self._rehearsed.add(idle)
             name = str(self._first.task_vars.get('ansible_connection') or self._first.task.connection)
-            _rehearsal.run(self._iterator, self._first.task, self._loader,  # type: ignore[attr-defined]
+            _rehearsal.run(idle, self._iterator, self._first.task, self._loader,  # type: ignore[attr-defined]
                            self._variable_manager, name if name in NAMES else 'ssh')  # type: ignore[attr-defined]
 
     def _share(self) -> Shared | bool:
@@ -163,7 +163,7 @@ class Accelerated:
                 self._shared.mourn()
             starts = isinstance(self._shared, Shared) and self._shared.has_waiting()
             if self._patient and not starts and not self._arrivals.wait(PATIENCE):
-                self._rehearse()
+                self._rehearse(idle=True)
         return super()._process_pending_results(iterator, one_pass, max_passes)  # type: ignore[misc]
 
     def _wait_on_pending_results(self, iterator: Any) -> Any:

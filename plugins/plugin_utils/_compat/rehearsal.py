@@ -81,21 +81,30 @@ class Rehearsal:
 
     def __init__(self, loaders: Any) -> None:
         self._loaders = loaders
-        self._templates = self._module = False
+        self._done: set[str] = set()
 
-    def run(self, iterator: Any, first: Any, loader: Any, variable_manager: Any, connection: str) -> None:
-        """Once for templates, and once for a module, of the first play that has one.  `first`: the play's first task,
-        `connection`: the name of its connection.  Raises nothing: it is for speed alone."""
+    def _first(self, what: str) -> bool:
+        first = what not in self._done
+        self._done.add(what)
+        return first
+
+    def run(self, idle: bool, iterator: Any, first: Any, loader: Any, variable_manager: Any, connection: str) -> None:
+        """Once a template; where there is time (`idle`), once filters, and the first module of a play that has one.
+
+        `first`: the play's first task, `connection`: the name of its connection.  Raises nothing: it is for speed.
+        """
+        tasks = []
         try:
+            if self._first('templates'):
+                tasks.append(debug('{{ rehearsed }}'))
+            if idle and self._first('filters') and not _others():
+                tasks.append(debug('{{ rehearsed | default(2) }}'))
+            module = None if not idle or 'module' in self._done else first_module(iterator, first)
+            if module:
+                self._done.add('module')
+                tasks.append(module)
             with _silence():
-                if not self._templates:
-                    self._templates = True
-                    message = '{{ rehearsed }}' if _others() else '{{ rehearsed | default(2) }}'
-                    self._run({'action': 'ansible.builtin.debug', 'args': {'msg': message}, 'when': 'rehearsed == 1'},
-                              loader, variable_manager, connection)
-                task = None if self._module else first_module(iterator, first)
-                if task:
-                    self._module = True
+                for task in tasks:
                     self._run(task, loader, variable_manager, connection)
         except Exception as e:
             display.vvv(f'MITOSIS: no rehearsal: {e!r}')
@@ -108,6 +117,10 @@ class Rehearsal:
                  'variable_manager': variable_manager}
         with task_context(host, task, variables):
             TaskExecutor(**{name: known[name] for name in inspect.signature(TaskExecutor).parameters}).run()
+
+
+def debug(message: str) -> dict[str, Any]:
+    return {'action': 'ansible.builtin.debug', 'args': {'msg': message}, 'when': 'rehearsed == 1'}
 
 
 def _others() -> bool:

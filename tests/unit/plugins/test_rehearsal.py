@@ -51,7 +51,7 @@ def test_the_first_module(tasks, expected):
     assert first_module(*tasks, gathers=True) == {'action': 'ansible.legacy.setup'}
 
 
-def rehearse(*tasks):
+def rehearse(*tasks, idle=(False, True, True)):
     """What connections were asked to run."""
     ran = []
 
@@ -64,8 +64,8 @@ def rehearse(*tasks):
     it = iterator(*tasks)
     first = list(rehearsal._tasks(it._blocks))[1]
     one = rehearsal.Rehearsal(strategy.Loaders(strategy.ConnectionLoader({}, made)))
-    for _ in range(2):
-        one.run(it, first, loader, manager, 'ssh')
+    for each in idle:
+        one.run(each, it, first, loader, manager, 'ssh')
     return ran
 
 
@@ -120,3 +120,13 @@ def test_filters_of_others_are_left_to_workers(told, tmp_path, monkeypatch):
     monkeypatch.setattr(rehearsal.Rehearsal, '_run', lambda self, task, *args: seen.append(task))
     rehearse({'debug': {}})
     assert '|' not in str(seen) and len(seen) == 1
+
+
+def test_only_while_it_waits_anyway(monkeypatch):
+    seen = []
+    monkeypatch.setattr(rehearsal.Rehearsal, '_run', lambda self, task, *args: seen.append(task))
+    rehearse({'ping': {}}, idle=(False, False))
+    assert len(seen) == 1 and '|' not in str(seen)
+    del seen[:]
+    rehearse({'ping': {}}, idle=(True, False, True))
+    assert [task['action'] for task in seen] == ['ansible.builtin.debug'] * 2 + ['ping']
