@@ -223,6 +223,9 @@ class Contexts:
         args: dict[str, Any] = {name: spec[name] for name in names if name in spec}
         args['id'] = slot.id
         if not parent:
+            if not self.mux.has_room():
+                self.failed(slot, 'exit', 'no descriptors are left for another login; `ulimit -n` gives more')
+                return
             try:
                 self.mux.children[slot.id] = Login(self.mux, LoginCall(self, slot), args)
             except OSError as e:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
+import resource
 import socket
 import struct
 from collections.abc import Callable
@@ -51,6 +52,8 @@ from .status import Status
 
 # What a target may have the multiplexer keep of its unfinished messages; those for workers are only passed on.
 MAX_NEWS = 4 << 20
+# Descriptors of a login: the three streams of its command.
+LOGIN_FDS = 3
 # How long nobody new is let in where there are no more descriptors.
 FULL_SECONDS = 0.1
 
@@ -89,6 +92,11 @@ class Multiplexer:
     def new_context_id(self) -> int:
         return next(self._context_ids)
 
+    def has_room(self) -> bool:
+        """May another login have descriptors?  Some are left for workers."""
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return LOGIN_FDS * (len(self.children) + 1) <= limit - max(32, limit // 4)
+
     # clients
 
     def _listen(self) -> None:
@@ -107,8 +115,7 @@ class Multiplexer:
             self.log.write(40, 'a process of another user tried to connect')
             connection.close()
             return
-        fd = os.dup(connection.fileno())
-        connection.close()
+        fd = connection.detach()
         client = next(self._client_ids)
         link = Link(self.loop, fd, fd, self._on_client_frame, self._on_client_close, client)
         self.clients[client] = link

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import collections
 import queue
+import resource
 import threading
 import time
 from collections.abc import Callable
@@ -50,7 +51,9 @@ class Shared:
         if not strategy._pending_results:
             self._let_end()
         # A host alone has a worker of its own anyway.
-        number = min(self._number_of_workers(entry), forks) if len(strategy._hosts_cache) > 1 else 0
+        number = self._number_of_workers(entry) if len(strategy._hosts_cache) > 1 else 0
+        if number:
+            number = min(forks, max(number, -(-min(forks, len(strategy._hosts_cache)) // most_threads())))
         if strategy.debugger_active or strategy._step or not number or not self._may_share(entry):
             self._methods.queue_task(strategy, *entry)
             return
@@ -137,6 +140,11 @@ class Shared:
             self._strategy._pending_results -= len(again)
             for entry in again:
                 self._methods.queue_task(self._strategy, *entry)
+
+
+def most_threads() -> int:
+    """How many hosts one worker may run at the same time, each with a connection or a stock one's pipes."""
+    return max(1, (resource.getrlimit(resource.RLIMIT_NOFILE)[0] - 64) // 8)
 
 
 class Arrivals:

@@ -7,11 +7,13 @@ import os
 import socket
 import sys
 import tempfile
+import types
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mitogen_core.controller import multiplexer
 from mitogen_core.controller.calls import Pending, Requests
 from mitogen_core.wire.constants import CALL_SERVICE, HELLO, ROOT
 from mitogen_core.wire.frames import Frame, FrameDecoder
@@ -125,6 +127,25 @@ def test_no_more_descriptors():
             crowd.mux.loop.clock = lambda: now + 1
             crowd.steps()
             assert len(crowd.mux.clients) == 3
+        finally:
+            crowd.end()
+
+
+@pytest.mark.parametrize(('limit', 'room'), [(32, False), (46, False), (47, True), (1024, True)])
+def test_logins_leave_descriptors_to_workers(monkeypatch, limit, room):
+    with tempfile.TemporaryDirectory() as folder:
+        crowd = Crowd(os.path.join(folder, 's'), 4)
+        try:
+            monkeypatch.setattr(multiplexer.resource, 'getrlimit', lambda which: (limit, limit))
+            assert crowd.mux.has_room() is room
+            failed = []
+            call = types.SimpleNamespace(waiting=True, fail=lambda kind, text, **more: failed.append(text))
+            spec = {'name': 'ssh to x', 'argv': ['/bin/sh', '-c', 'exec cat'], 'timeout': 60, 'password_fd': None,
+                    'password': None, 'env': {}, 'cwd': '/'}
+            if not room:
+                crowd.mux.contexts.do_get(call, {'chain': [{'key': 'x', 'spec': spec}]}, b'')
+                assert failed == ['ssh to x: no descriptors are left for another login; `ulimit -n` gives more']
+                assert not crowd.mux.contexts.slots
         finally:
             crowd.end()
 

@@ -238,6 +238,13 @@ def test_what_has_no_fork_waits():
     assert strategy.queued[1:] == [['h3']] and strategy._pending_results == 4
 
 
+def test_descriptors_of_a_worker(monkeypatch):
+    monkeypatch.setattr(scheduling.resource, 'getrlimit', lambda which: (64 + 8 * 2 + 3, 1000))
+    strategy = Strategy(6, 8)
+    assert [len(hosts) for hosts in queue(strategy, 8, 1)] == [3, 3, 2]
+    assert strategy.widths == [2, 2, 2]
+
+
 def test_all_at_once_or_not_yet():
     """A worker of another task is still at work."""
     strategy = Strategy(3, 3)
