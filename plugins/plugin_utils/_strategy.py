@@ -16,7 +16,6 @@ from ...mitogen_core.controller.client import SOCKET, StartError
 from . import _runtime
 from ._baton import Baton
 from ._compat import Unknown, not_supported, supported
-from ._compat.actions import action_of
 from ._compat.rehearsal import Rehearsal
 from ._compat.scheduling import Arrivals, Shared
 from ._compat.shard import Entry
@@ -86,9 +85,7 @@ class Accelerated:
         self._methods: Any = None
         # None: not yet.
         self._shared: Shared | bool | None = None
-        self._iterator: Any = None
         self._first: Entry | None = None
-        self._rehearsed: set[bool] = set()
         self._arrivals: Any = None
         # Is a result all that is waited for?
         self._patient = False
@@ -117,14 +114,16 @@ class Accelerated:
         if self._methods is None:
             return super()._queue_task(host, task, task_vars, play_context)  # type: ignore[misc]
         entry = Entry(host, task, task_vars, play_context)
-        if _starting is not None and action_of(task) not in WITHOUT_CONNECTION:
+        if _starting is not None and str(task.action).rpartition('.')[2] not in WITHOUT_CONNECTION:
             self._await_multiplexer()
         if self._shared is None:
             self._shared = self._share()
         if self._first is None:
             self._first = entry
         elif entry.task._uuid != self._first.task._uuid:
-            self._rehearse(idle=False)
+            name = str(self._first.task_vars.get('ansible_connection') or self._first.task.connection)
+            _rehearsal.run(self._loader, self._variable_manager,  # type: ignore[attr-defined]
+                           name if name in NAMES else 'ssh')
         if not isinstance(self._shared, Shared):
             return self._methods.queue_task(self, *entry)
         return self._shared.queue(entry)
@@ -138,14 +137,6 @@ class Accelerated:
                 supervisor.ready(process)
             except StartError as e:
                 display.warning(f'mitosis: {e}')
-
-    def _rehearse(self, idle: bool) -> None:
-        """Where a play has more than one task, and, `idle`, while it waits anyway: once each."""
-        if self._first and idle not in self._rehearsed:
-            self._rehearsed.add(idle)
-            name = str(self._first.task_vars.get('ansible_connection') or self._first.task.connection)
-            _rehearsal.run(idle, self._iterator, self._first.task, self._loader,  # type: ignore[attr-defined]
-                           self._variable_manager, name if name in NAMES else 'ssh')  # type: ignore[attr-defined]
 
     def _share(self) -> Shared | bool:
         try:
@@ -162,8 +153,8 @@ class Accelerated:
                 self._shared.flush()
                 self._shared.mourn()
             starts = isinstance(self._shared, Shared) and self._shared.has_waiting()
-            if self._patient and not starts and not self._arrivals.wait(PATIENCE):
-                self._rehearse(idle=True)
+            if self._patient and not starts:
+                self._arrivals.wait(PATIENCE)
         return super()._process_pending_results(iterator, one_pass, max_passes)  # type: ignore[misc]
 
     def _wait_on_pending_results(self, iterator: Any) -> Any:
@@ -179,7 +170,6 @@ class Accelerated:
         return self._methods.execute_meta(self, *args, **kwargs)
 
     def run(self, iterator: Any, play_context: Any) -> Any:
-        self._iterator = iterator
         pose_as(iterator, type(self).__module__.rpartition('.')[2])
         try:
             return super().run(iterator, play_context)  # type: ignore[misc]

@@ -40,16 +40,12 @@ class Shared:
         self._waiting: list[Entry] = []
         self._workers: list[Any] = []
         self._width = 1
-        # Have sent their results.
-        self._ending: list[Any] = []
         # Of the last task: how many hosts have been queued, and how many parts of them were started early.
         self._task, self._begun, self._parts = '', 0, 0
 
     def queue(self, entry: Entry) -> None:
         """StrategyBase._queue_task."""
         strategy, forks = self._strategy, len(self._strategy._workers)
-        if not strategy._pending_results:
-            self._let_end()
         # A host alone has a worker of its own anyway.
         number = self._number_of_workers(entry) if len(strategy._hosts_cache) > 1 else 0
         if number:
@@ -68,20 +64,10 @@ class Shared:
             self._parts += 1
             self.flush()
 
-    def _let_end(self) -> None:
-        """Nothing is pending: whoever still runs is about to end, and nobody needs to wait for that."""
-        workers = self._strategy._workers
-        self._ending = [worker for worker in [*self._ending, *workers] if worker is not None and not has_ended(worker)]
-        workers[:] = [None] * len(workers)
-
     def end(self) -> None:
-        """The play is over: TaskQueueManager waits for all, for a while, and ends those that are left."""
-        workers = self._strategy._workers
-        workers.extend(self._ending)
-        self._ending = []
-        # It looks each tenth of a second; most have ended long before.
+        """The play is over.  TaskQueueManager looks each tenth of a second, or ends workers: most have ended by now."""
         deadline = time.monotonic() + 0.1
-        for worker in workers:
+        for worker in self._strategy._workers:
             if worker is not None and not has_ended(worker):
                 worker.join(max(0, deadline - time.monotonic()))
 

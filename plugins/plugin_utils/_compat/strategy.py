@@ -94,12 +94,12 @@ class Methods:
             def start(self) -> None:
                 if self.shard:
                     self.shard.before_start()
-                # The worker's garbage is its own: looking through what it shares with us would copy that.
+                super().start()
+
+            def run(self) -> None:
+                # Looking for garbage in what is shared with the strategy's process would copy it.
                 gc.freeze()
-                try:
-                    super().start()
-                finally:
-                    gc.unfreeze()
+                super().run()
 
             def _run(self) -> None:
                 if self.shard:

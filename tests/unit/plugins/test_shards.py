@@ -261,18 +261,6 @@ def test_all_at_once_or_not_yet():
     assert strategy.queued == [['h0', 'h1', 'h2']] and strategy.widths == [3]
 
 
-def test_who_has_sent_all_is_not_waited_for():
-    strategy = Strategy(1, 1)
-    shared = scheduling.Shared(strategy, strategy, lambda entry: True, lambda entry: 1, baton.Baton)
-    ending = types.SimpleNamespace(shard=None, is_alive=lambda: True, join=lambda seconds: joined.append(seconds))
-    strategy._workers[0], joined = ending, []
-    shared.queue(entries(1)[0][0])
-    assert strategy.queued == [['h0']] and strategy._workers == [strategy.worker]
-    strategy.worker.is_alive = lambda: False
-    shared.end()  # now ansible-core waits for it
-    assert strategy._workers == [strategy.worker, ending] and len(joined) == 1 and joined[0] <= 0.1
-
-
 def test_those_that_may_not_share_do_not_wait():
     strategy = Strategy(5, 4)
     assert queue(strategy, 4, 1, lambda entry: entry.task_vars['n'] != 1) == [['h1'], ['h0', 'h2', 'h3']]
