@@ -112,14 +112,6 @@ class Express:
             result = self._stock_way(e, super().exec_command, cmd, in_data=in_data, sudoable=sudoable)  # type: ignore[misc]
         return result
 
-    def rehearse(self, cmd: str, in_data: bytes | None) -> None:
-        """What exec_command does, up to where others are needed."""
-        meaning = explain(self._notes, str(cmd))
-        if in_data and meaning.interpreter:
-            ansiballz.parse(in_data)
-        self._stock_wished()
-        self._keys(None)
-
     def put_file(self, in_path: str, out_path: str) -> Any:
         self._sent.note(in_path, out_path)
         if self.transport == 'local':

@@ -73,11 +73,8 @@ def number_of_workers(entry: Entry) -> int:
     """How many processes are to run a task on many hosts; 0: one for each."""
     if PROFILE in os.environ:  # a profile is of one task
         return 0
-    wished = entry.task_vars.get('mitosis_workers')
-    return _number_of_workers(_configured() if wished is None else str(wished))
-
-
-def _number_of_workers(wished: str) -> int:
+    of_host = entry.task_vars.get('mitosis_workers')
+    wished = _configured() if of_host is None else str(of_host)
     if wished == 'stock':
         return 0
     return int(wished) if wished.isdigit() else os.cpu_count() or 1

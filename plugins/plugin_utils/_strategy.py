@@ -62,19 +62,9 @@ def _count_uses(connection: Any, name: str) -> None:
     connection.exec_command, connection.close = exec_command, close
 
 
-def imitate(connection: Any, name: str) -> None:
-    """A connection was made for a rehearsal: it runs nothing."""
-    made(connection, name)
-
-    def exec_command(cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
-        connection.rehearse(cmd, in_data)
-        return 0, b'{}', b''
-    connection.exec_command = exec_command
-    connection.put_file = connection.fetch_file = lambda in_path, out_path: None
-
-
+LOADERS = Loaders(ConnectionLoader(NAMES, made))
 # Once for a process, as what it is for.
-_rehearsal = Rehearsal(Loaders(ConnectionLoader(NAMES, imitate)))
+_rehearsal = Rehearsal(LOADERS)
 
 
 class Accelerated:
@@ -85,7 +75,8 @@ class Accelerated:
         self._methods: Any = None
         # None: not yet.
         self._shared: Shared | bool | None = None
-        self._first: Entry | None = None
+        # The first task's id.
+        self._first = ''
         self._arrivals: Any = None
         # Is a result all that is waited for?
         self._patient = False
@@ -93,7 +84,7 @@ class Accelerated:
             display.warning(not_supported())
             return
         try:
-            self._methods = Methods(Loaders(ConnectionLoader(NAMES, made)))
+            self._methods = Methods(LOADERS)
             self._arrivals = Arrivals(self)
             for name in NAMES.values():
                 connection_loader.get(name, class_only=True)
@@ -114,14 +105,13 @@ class Accelerated:
         if self._methods is None:
             return super()._queue_task(host, task, task_vars, play_context)  # type: ignore[misc]
         entry = Entry(host, task, task_vars, play_context)
-        if _starting is not None and str(task.action).rpartition('.')[2] not in WITHOUT_CONNECTION:
+        if str(task.action).rpartition('.')[2] not in WITHOUT_CONNECTION:
             self._await_multiplexer()
         if self._shared is None:
             self._shared = self._share()
-        if self._first is None:
-            self._first = entry
-        elif entry.task._uuid != self._first.task._uuid:
-            name = str(self._first.task_vars.get('ansible_connection') or self._first.task.connection)
+        self._first = self._first or task._uuid
+        if task._uuid != self._first:
+            name = str(task_vars.get('ansible_connection') or task.connection)
             _rehearsal.run(self._loader, self._variable_manager,  # type: ignore[attr-defined]
                            name if name in NAMES else 'ssh')
         if not isinstance(self._shared, Shared):
@@ -149,11 +139,11 @@ class Accelerated:
     def _process_pending_results(self, iterator: Any, one_pass: bool = False, max_passes: Any = None) -> Any:
         # With a limit, more hosts are about to be queued.
         if max_passes is None:
-            if isinstance(self._shared, Shared):
-                self._shared.flush()
-                self._shared.mourn()
-            starts = isinstance(self._shared, Shared) and self._shared.has_waiting()
-            if self._patient and not starts:
+            shared = self._shared if isinstance(self._shared, Shared) else None
+            if shared:
+                shared.flush()
+                shared.mourn()
+            if self._patient and not (shared and shared.has_waiting()):
                 self._arrivals.wait(PATIENCE)
         return super()._process_pending_results(iterator, one_pass, max_passes)  # type: ignore[misc]
 
@@ -174,8 +164,6 @@ class Accelerated:
         try:
             return super().run(iterator, play_context)  # type: ignore[misc]
         finally:
-            if isinstance(self._shared, Shared):
-                self._shared.end()
             line, complete = _runtime.summary()
             # Programs read Ansible's stderr: it has a line more only where somebody sees it, or has to.
             if line and (not complete or display.verbosity >= 3 or sys.stderr.isatty() or os.environ.get(SUMMARY)):

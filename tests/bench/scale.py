@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ipaddress
 import json
 import os
 import statistics
@@ -28,7 +29,7 @@ from works import Work
 TASKS = {"debug": {"ansible.builtin.debug": {"msg": "hello {{ inventory_hostname }}"}},
          "command": {"ansible.builtin.command": "hostname"}}
 # All of it is the one host's.
-NETWORK = "10.220.0.0/16"
+NETWORK = ipaddress.ip_network("10.220.0.0/16")
 HOSTS = Path(__file__).resolve().parent.parent / "hosts" / "hosts"
 HEAD = ["tasks", "hosts", "", "wall s", "stock/it", "Mitogen/it", "CPU s", "CPU ms per host and task", "multiplexer's",
         "MB at most"]
@@ -50,9 +51,8 @@ def inventory(hosts: int, like: Path | None, logins: bool) -> str:
         lines = [f"h{n:03d} ansible_connection=local" for n in range(hosts)]
         return "\n".join(["[targets]", *lines, "[targets:vars]", "ansible_python_interpreter=/usr/bin/python3", ""])
     address, variables = first_host(like)
-    lines = [f"h{n:03d} ansible_host={address}" for n in range(hosts)]
+    lines = [f"h{n:03d} ansible_host={NETWORK[n + 1] if logins else address}" for n in range(hosts)]
     if logins:
-        lines = [f"h{n:03d} ansible_host=10.220.{n // 250}.{n % 250 + 1}" for n in range(hosts)]
         # Their keys are in no file, and not what is measured.
         options = "-o UserKnownHostsFile=/dev/null -o GlobalKnownHostsFile=/dev/null -o LogLevel=ERROR"
         variables = [line for line in variables if not line.startswith("ansible_ssh_common_args=")]
@@ -64,15 +64,15 @@ def inventory(hosts: int, like: Path | None, logins: bool) -> str:
 def addresses(like: Path) -> Iterator[None]:
     """Meanwhile the first host has all addresses of NETWORK."""
     address, _ = first_host(like)
-    there = [str(HOSTS), "exec", "t1", "ip", "route", "replace", "local", NETWORK, "dev", "lo"]
-    for command in (there, ["ip", "route", "replace", NETWORK, "via", address]):
+    there = [str(HOSTS), "exec", "t1", "ip", "route", "replace", "local", str(NETWORK), "dev", "lo"]
+    for command in (there, ["ip", "route", "replace", str(NETWORK), "via", address]):
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise BenchError(f"--logins needs hosts with a network of their own (as root): {done.stderr.strip()}")
     try:
         yield
     finally:
-        subprocess.run(["ip", "route", "del", NETWORK], capture_output=True)
+        subprocess.run(["ip", "route", "del", str(NETWORK)], capture_output=True)
 
 
 def over_local(side: Contestant) -> Contestant:

@@ -1,8 +1,8 @@
 """The same template is compiled once for all hosts of a shard.
 
 jinja2.Environment.compile and compile_expression are published; that their code depends on what `_key` names, and on
-the plugins that a task sees, is not.  AnsibleEnvironment and the context
-that tells whether backslashes are escaped: ansible._internal._templating._jinja_bits, 2.19-2.21.
+the plugins that a task sees, is not.  AnsibleEnvironment, and the context that tells whether backslashes are escaped:
+ansible._internal._templating._jinja_bits, 2.19-2.21.
 """
 
 from __future__ import annotations

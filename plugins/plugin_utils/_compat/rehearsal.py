@@ -34,9 +34,9 @@ except ImportError:  # before 2.19 everything is
 
 display = Display()
 
-TASK = {'action': 'ansible.builtin.debug', 'args': {'msg': '{{ rehearsed }}'}, 'when': 'rehearsed == 1'}
-VARIABLES = {'ansible_python_interpreter': '/usr/bin/python3', 'ansible_host': 'rehearsal',
-             'inventory_hostname': 'rehearsal', 'rehearsed': 1}
+NAME = 'rehearsal'
+TASK = {'action': 'ansible.builtin.debug', 'args': {'msg': trust_as_template('{{ rehearsed }}')},
+        'when': trust_as_template('rehearsed == 1')}
 
 
 class _Nowhere:
@@ -64,7 +64,7 @@ def _silence() -> Iterator[None]:
 
 
 class Rehearsal:
-    """`loaders`: where plugins come from, with connections that answer at once."""
+    """`loaders`: where plugins come from."""
 
     def __init__(self, loaders: Any) -> None:
         self._loaders, self._done = loaders, False
@@ -76,23 +76,17 @@ class Rehearsal:
         self._done = True
         try:
             with _silence():
-                self._run(TASK, loader, variable_manager, connection)
+                self._run(loader, variable_manager, connection)
         except (Exception, SystemExit) as e:
             display.vvv(f'MITOSIS: no rehearsal: {e!r}')
 
-    def _run(self, data: dict[str, Any], loader: Any, variable_manager: Any, connection: str) -> None:
-        task = Task.load(_trusted(data), block=Block(play=Play()), loader=loader)
-        host, variables = Host(VARIABLES['inventory_hostname']), dict(VARIABLES, ansible_connection=connection)
+    def _run(self, loader: Any, variable_manager: Any, connection: str) -> None:
+        task, host = Task.load(TASK, block=Block(play=Play()), loader=loader), Host(NAME)
+        if action_of(task) != 'debug':
+            raise Unknown("debug is not ansible-core's")
+        variables = {'ansible_connection': connection, 'ansible_host': NAME, 'inventory_hostname': NAME, 'rehearsed': 1}
         known = {'host': host, 'task': task, 'job_vars': variables, 'play_context': PlayContext(), 'new_stdin': None,
                  'loader': loader, 'shared_loader_obj': self._loaders, 'final_q': _Nowhere(),
                  'variable_manager': variable_manager}
-        if action_of(task) != 'debug':
-            raise Unknown('debug is not ansible-core\'s')
         with task_context(host, task, variables):
             TaskExecutor(**{name: known[name] for name in inspect.signature(TaskExecutor).parameters}).run()
-
-
-def _trusted(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _trusted(item) for key, item in value.items()}
-    return trust_as_template(value)

@@ -12,7 +12,6 @@ import collections
 import queue
 import resource
 import threading
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -46,10 +45,11 @@ class Shared:
     def queue(self, entry: Entry) -> None:
         """StrategyBase._queue_task."""
         strategy, forks = self._strategy, len(self._strategy._workers)
+        hosts = len(strategy._hosts_cache)
         # A host alone has a worker of its own anyway.
-        number = self._number_of_workers(entry) if len(strategy._hosts_cache) > 1 else 0
+        number = self._number_of_workers(entry) if hosts > 1 else 0
         if number:
-            number = min(forks, max(number, -(-min(forks, len(strategy._hosts_cache)) // most_threads())))
+            number = min(forks, max(number, -(-min(forks, hosts) // most_threads())))
         if strategy.debugger_active or strategy._step or not number or not self._may_share(entry):
             self._methods.queue_task(strategy, *entry)
             return
@@ -60,16 +60,9 @@ class Shared:
         if self._task != entry.task._uuid:
             self._task, self._parts, self._begun = entry.task._uuid, 0, 0
         self._begun += 1
-        if self._begun * number >= (self._parts + 1) * len(strategy._hosts_cache):
+        if self._begun * number >= (self._parts + 1) * hosts:
             self._parts += 1
             self.flush()
-
-    def end(self) -> None:
-        """The play is over.  TaskQueueManager looks each tenth of a second, or ends workers: most have ended by now."""
-        deadline = time.monotonic() + 0.1
-        for worker in self._strategy._workers:
-            if worker is not None and not has_ended(worker):
-                worker.join(max(0, deadline - time.monotonic()))
 
     def flush(self) -> None:
         """Start what waits, if there are forks for it: workers of the task before may just be ending."""

@@ -18,8 +18,8 @@ from mitogen_core.controller.calls import Pending, Requests
 from mitogen_core.wire.constants import CALL_SERVICE, HELLO, ROOT
 from mitogen_core.wire.frames import Frame, FrameDecoder
 from mitogen_core.wire.hello import hello
-from mitogen_core.wire.payloads import frames, pack
-from tests.unit.controller.test_hostile_target import World
+from mitogen_core.wire.payloads import pack
+from tests.unit.controller.test_hostile_target import World, sent
 
 
 class Crowd(World):
@@ -41,7 +41,7 @@ class Crowd(World):
         return ours
 
     def ask(self, worker, context, handle):
-        worker.sendall(b''.join(frame.encode() for frame in frames(context, 0, CALL_SERVICE, handle, ['x', 'y', {}])))
+        worker.sendall(sent(CALL_SERVICE, ['x', 'y', {}], dst=context, src=0, reply_to=handle))
         self.steps()
 
     def steps(self):

@@ -246,9 +246,8 @@ def test_descriptors_of_a_worker(monkeypatch):
 
 
 def test_all_at_once_or_not_yet():
-    """A worker of another task is still at work."""
+    """A worker of the task before is still ending."""
     strategy = Strategy(3, 3)
-    strategy._pending_results = 1
     strategy._workers[0] = before = types.SimpleNamespace(shard=None, is_alive=lambda: True)
     shared = scheduling.Shared(strategy, strategy, lambda entry: True, lambda entry: 1, baton.Baton)
     found, _ = entries(3)
