@@ -49,6 +49,7 @@ class Call(object):
         self.state = 'waiting'
         self.since = broker.loop.clock()
         self.on_cancel = None
+        self.on_done = None
         broker.calls[(self.src, self.reply_to)] = self
 
     def event(self, event):
@@ -56,6 +57,8 @@ class Call(object):
         self.state = states.step(states.CALL, self.state, event)
         if self.state == 'done':
             self.broker.calls.pop((self.src, self.reply_to), None)
+            if self.on_done:
+                self.on_done()
 
     def progress(self, head, bulk=b''):
         """Send something that is not yet the answer."""

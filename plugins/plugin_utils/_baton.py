@@ -23,6 +23,10 @@ class Baton:
             finally:
                 _mine.baton = None
 
+    def condition(self) -> threading.Condition:
+        """Of what is changed with the baton held; see wait_for."""
+        return threading.Condition(self._lock)
+
     @staticmethod
     def waiting() -> contextlib.AbstractContextManager[None]:
         return waiting()
@@ -43,4 +47,20 @@ def waiting() -> Iterator[None]:
     finally:
         baton._lock.acquire()
         _mine.baton = baton
+        _mine.note(False)
+
+
+def mine() -> Baton | None:
+    """The baton that this thread holds."""
+    return getattr(_mine, 'baton', None)
+
+
+def wait_for(condition: threading.Condition, predicate: Callable[[], bool]) -> None:
+    """Until the predicate is true, which is asked with the baton held, the others may run."""
+    if predicate():
+        return
+    _mine.note(True)
+    try:
+        condition.wait_for(predicate)
+    finally:
         _mine.note(False)

@@ -22,7 +22,7 @@ from ...mitogen_core.wire.errors import CallError, ChannelError, MitosisError, P
 from . import _accounts, _modules, _runtime
 from ._baton import waiting
 from ._compat import Unknown, ansiballz, asyncs, not_supported, supported
-from ._compat.callers import runs_the_tasks_command
+from ._compat.callers import item_is_running, runs_the_tasks_command
 from ._compat.options import full_name
 from ._compat.recording import Meaning, Notes, explain, record_become, record_shell
 from ._login import NoInterpreter, Refused, Stock
@@ -42,6 +42,7 @@ class Express:
     transport: str
     _connect: Any
     has_option: Any
+    ansible_aliases: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -58,6 +59,9 @@ class Express:
         # Would what is being run have a terminal under stock, where modules of some become plugins are files?
         self._stock_tty = False
         self._pipelines = True
+        # The keys of the context in which it ran a module last; a loop's items that are under way.
+        self.module_ran: list[str] | None = None
+        self.lane: Any = None
 
     # what Ansible asks of a connection
 
@@ -103,6 +107,8 @@ class Express:
         """Be known to playbooks and callbacks by the name of the plugin whose place this one took."""
         self._name_shown = name
         self.ansible_name = full_name(name)
+        # By these a loop's next item finds that it is still the connection that it wants.
+        self.ansible_aliases = [*self.ansible_aliases, self.ansible_name]
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         try:
@@ -114,6 +120,7 @@ class Express:
 
     def put_file(self, in_path: str, out_path: str) -> Any:
         self._sent.note(in_path, out_path)
+        self._alone()
         if self.transport == 'local':
             return super().put_file(in_path, out_path)  # type: ignore[misc]
         try:
@@ -122,6 +129,7 @@ class Express:
             return self._stock_way(e, super().put_file, in_path, out_path)  # type: ignore[misc]
 
     def fetch_file(self, in_path: str, out_path: str) -> Any:
+        self._alone()
         if self.transport == 'local':
             return super().fetch_file(in_path, out_path)  # type: ignore[misc]
         try:
@@ -142,6 +150,9 @@ class Express:
         super().reset()  # type: ignore[misc]
 
     def close(self) -> None:
+        if self.lane:
+            self.lane.close()
+            self.lane = None
         if self._count is not None:
             _runtime.count(self._count)
             self._count = None
@@ -156,7 +167,15 @@ class Express:
         display.vvv(f'MITOSIS: the stock way: {reason}', host=self._play_context.remote_addr)
         self._count = reason
 
+    @staticmethod
+    def _alone() -> None:
+        """What follows is not for a loop's lane."""
+        item = _runtime.item()
+        if item:
+            item.alone()
+
     def _stock_way(self, reason: Stock, action: Any, *args: Any, **kwargs: Any) -> Any:
+        self._alone()
         self._stock(str(reason))
         with waiting():
             return action(*args, **kwargs)
@@ -314,10 +333,13 @@ class Express:
             module = asyncs.parse(meaning.command, self._sent, self._notes.environments)
         if module:
             try:
-                return self._answer(*_modules.run(self, client, module, become))
+                answer = self._answer(*_modules.run(self, client, module, become))
+                self._ran(module, become)
+                return answer
             except NoInterpreter as e:
                 self._stock(f'no interpreter {module.interpreter}')
                 display.vvv(f'MITOSIS: {e}', host=self._play_context.remote_addr)
+        self._alone()
         names = _accounts.named_by_command(meaning.line)
         if names:
             _accounts.make_way(client, names, self._keys(become))
@@ -333,6 +355,15 @@ class Express:
         with News(self, runs_the_tasks_command) as news:
             return self._answer(*client.call(context, 'processes', 'exec', dict(args, live=news.live), in_data or b'',
                                              what='a command', on_progress=news))
+
+    def _ran(self, module: ansiballz.ModuleRun, become: Any) -> None:
+        """A module ran: if it was for an item of a loop, the next may go ahead."""
+        # Stock's ssh says that it is not, and is made anew for each item.
+        self._connected = True
+        if self.module_ran is None and item_is_running() and multiprocessing.parent_process():
+            self.module_ran = self._keys(become, module.interpreter)
+            from . import _ahead
+            _ahead.prepare()
 
     def _cwd(self) -> str | None:
         cwd = getattr(self, 'cwd', None)

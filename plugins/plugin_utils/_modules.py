@@ -9,7 +9,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ...mitogen_core.controller.client import Client
 from ...mitogen_core.wire.constants import FORWARD_MODULE, ROOT
 from ...mitogen_core.wire.errors import CallError
-from . import _accounts
+from . import _accounts, _runtime
 from ._compat import ansiballz
 from ._isolation import isolation
 from ._login import Stock
@@ -20,7 +20,10 @@ def run(connection: Any, client: Client, module: ansiballz.ModuleRun, become: An
     """The answer of a module run: head and bulk.  Raises NoInterpreter, Stock, AnsibleConnectionFailure."""
     payload = module.payload
     keys = connection._keys(become, module.interpreter)
-    _accounts.make_way(client, _accounts.named_by_module(payload), keys)
+    names, item = _accounts.named_by_module(payload), _runtime.item()
+    if item and (names or module.job or not item.has_way(keys)):
+        item.alone()
+    _accounts.make_way(client, names, keys)
     args = {'payload': payload.key, 'chain': keys, 'layout': payload.layout, 'name': payload.name,
             'fqn': payload.fqn, 'profile': payload.profile,
             'date_time': list(payload.date_time), 'rlimit_nofile': payload.rlimit_nofile,
@@ -28,18 +31,27 @@ def run(connection: Any, client: Client, module: ansiballz.ModuleRun, become: An
             'isolation': isolation(str(connection.get_option('mitosis_isolation')), payload)}
     if module.job:
         args.update(job=module.job, isolation='fork')
-    for _ in range(4):
+    if item:
+        args['lane'] = item.place
+    for _ in range(5):
         try:
             with News(connection) as news:
-                return client.call(ROOT, 'modules', 'run', dict(args, live=news.live and not module.job),
-                                   payload.params.encode(), what=f'module {payload.fqn}', on_progress=news)
+                handle = client.start(ROOT, 'modules', 'run', dict(args, live=news.live and not module.job),
+                                      payload.params.encode())
+                if item and not names:
+                    item.sent()
+                return client.wait(handle, f'module {payload.fqn}', on_progress=news)
         except CallError as e:
             error = e
+        if item and error.kind in ('need-context', 'need-code', 'stopped'):
+            item.alone()
         # Out of its handler: Ansible would tell it as the cause of what follows.
         if error.kind == 'need-context':
             connection._context(client, become, module.interpreter)
         elif error.kind == 'need-code':
             _send_code(client, payload)
+        elif error.kind == 'stopped':
+            continue
         elif error.kind == 'died':
             return {'rc': 137, 'out': 0}, error.text.encode()  # as if the module's interpreter had been killed
         else:

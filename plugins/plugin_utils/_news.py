@@ -10,6 +10,7 @@ from ansible import constants as C
 from ansible.utils.display import Display
 
 from ...mitogen_core.controller.log import plain
+from . import _runtime
 
 display = Display()
 
@@ -38,7 +39,7 @@ class News:
     def __call__(self, head: Any, data: bytes) -> None:
         if 'silent' in head:
             what = f'has been silent for {head["silent"]} s' if head['silent'] else 'is back'
-            display.display(f'mitosis: {head["name"]} {what}', stderr=True, color=C.COLOR_WARN)
+            self._say(f'mitosis: {head["name"]} {what}', C.COLOR_WARN)
         elif self.live and head.get('live') in self._rest:
             *lines, self._rest[head['live']] = re.split(rb'[\r\n]+', self._rest[head['live']] + data)
             for line in lines:
@@ -49,7 +50,16 @@ class News:
         if text:
             connection = self._connection
             name = connection.get_option('mitosis_name') or connection._play_context.remote_addr
-            display.display(f'{name} | {text}', stderr=True, color=C.COLOR_VERBOSE)
+            self._say(f'{name} | {text}', C.COLOR_VERBOSE)
+
+    @staticmethod
+    def _say(text: str, color: Any) -> None:
+        if _runtime.item() is None:
+            display.display(text, stderr=True, color=color)
+            return
+        from ._compat.loops import said_at_once
+        with said_at_once():
+            display.display(text, stderr=True, color=color)
 
     def watch(self, chunks: Iterator[bytes], path: str, size: int) -> Iterator[bytes]:
         """`chunks` of a file of `size` bytes (0: not known), and at each tenth a word on how many there were."""

@@ -55,6 +55,15 @@ def existing_client() -> Client | None:
         return None
 
 
+def item() -> Any:
+    """The item of a loop that this thread executes ahead of its turn, if it does."""
+    return getattr(_own, 'item', None)
+
+
+def set_item(value: Any) -> None:
+    _own.item = value
+
+
 def drop_client() -> None:
     """Forget a connection that broke."""
     found = getattr(_own, 'client', None)

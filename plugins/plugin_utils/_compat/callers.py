@@ -1,7 +1,7 @@
 """Who calls a connection plugin.
 
 ActionBase._low_level_execute_command, and `run` of the actions `raw` and `script`, which call it for the task's own
-command and nothing else: 2.16-2.21.
+command and nothing else; TaskExecutor._run_loop: 2.16-2.21.
 """
 
 from __future__ import annotations
@@ -20,3 +20,11 @@ def runs_the_tasks_command() -> bool:
         frame = frame.f_back
     caller = frame.f_back
     return caller is not None and caller.f_code.co_name == 'run' and caller.f_globals.get('__name__') in ACTIONS
+
+
+def item_is_running() -> bool:
+    """Is whoever calls at work for an item of a loop?"""
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_code.co_name != '_run_loop':
+        frame = frame.f_back
+    return frame.f_back is not None

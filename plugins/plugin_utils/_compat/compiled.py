@@ -1,4 +1,4 @@
-"""The same template is compiled once for all hosts of a shard.
+"""The same template is compiled once for all hosts of a shard, or items of a loop.
 
 jinja2.Environment.compile and compile_expression are published; that their code depends on what `_key` names, and on
 the plugins that a task sees, is not.  AnsibleEnvironment, and the context that tells whether backslashes are escaped:
@@ -30,11 +30,11 @@ def _key(environment: Any, kind: str, source: str) -> Hashable:
 
 
 def share_compiled(*more: Any) -> None:
-    """In the process of a shard's worker, which runs one task; `more` classes of environments too.
+    """In the process of a worker, which runs one task; `more` classes of environments too.
 
     Not up to 2.18, where jinja2 runs filters of constants (`{{ 10 | random }}`) as it compiles.
     """
-    if core_version() < (2, 19):
+    if core_version() < (2, 19) or jinja2.Environment.compile.__name__ == 'compile_once':
         return
     from ansible._internal._templating._jinja_bits import AnsibleEnvironment
     known: dict[Hashable, Any] = {}

@@ -29,6 +29,8 @@ OURS: dict[str, Any] = {
     'mitosis_enabled': _option('enabled', 'bool', True, 'With false, everything runs the stock way.'),
     'mitosis_live': _option('live', 'bool', False,
                             'Print what commands of a task print, on stderr, while it runs.'),
+    'mitosis_in_flight': _option('in_flight', 'int', 16, 'So many items of a loop may be under way at the same time, '
+                                 'where none depends on another.'),
     'mitosis_boot_timeout': _option('boot_timeout', 'int', 60,
                                     'Seconds from the start of a login until our code runs at its other end.'),
     'mitosis_alive_interval': _option('alive_interval', 'int', 10, 'Seconds: in each of them both ends of a link say '

@@ -98,6 +98,7 @@ SCENARIOS = (
     play('delegations'),
     play('turns', '--forks 1'),
     play('failures'),
+    play('loops', '--forks 1'),
     play('settings'),
     Scenario('checks', tuple(Step(f'{{keywords}}/checks.yml {words}') for words in ('--diff', '--check --diff'))),
     play('become', '--become-password-file {keywords}/become-password', (

@@ -1,0 +1,221 @@
+"""Loops whose items are under way at the same time: docs/decisions/0014-loops-in-flight.md."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from . import _runtime
+from ._baton import Baton, mine, wait_for, waiting
+from ._compat.actions import action_of
+from ._compat.compiled import share_compiled
+from ._compat.loops import Loop, Outcome, in_loop, install
+from ._independent import Independence
+
+# Action plugins whose only request is one module's run; '' is the one of modules without their own.
+ACTIONS = frozenset(('', 'command', 'normal', 'shell'))
+# Modules of ansible-core that return no facts, ever.
+WITHOUT_FACTS = frozenset((
+    'apt', 'apt_key', 'apt_repository', 'blockinfile', 'command', 'cron', 'deb822_repository', 'debconf', 'dnf', 'dnf5',
+    'dpkg_selections', 'expect', 'file', 'find', 'get_url', 'git', 'group', 'iptables', 'known_hosts', 'lineinfile',
+    'ping', 'pip', 'replace', 'rpm_key', 'shell', 'slurp', 'stat', 'subversion', 'sysvinit', 'tempfile', 'user',
+    'wait_for', 'yum_repository'))
+PREFIXES = ('', 'ansible.builtin.', 'ansible.legacy.')
+# A task that sets any of these is run item by item.
+SEQUENTIAL = ('until', 'retries', 'async_val', 'timeout', 'throttle', 'debugger', 'delegate_to', 'run_once')
+# These choose whom and how to reach, and must not be an item's.
+CHOOSING = ('become', 'become_exe', 'become_flags', 'become_method', 'become_user', 'connection', 'port', 'remote_user',
+            'action')
+TEMPLATED = ('args', 'environment', 'vars', 'module_defaults', 'check_mode', 'diff', 'no_log', 'ignore_errors',
+             'ignore_unreachable', 'notify')
+# What a registered variable may be: the result of the item.
+RESULTS = ('_task.polymorphic_result', '_task.result')
+
+_numbers = itertools.count(1)
+
+
+class Lane:
+    """The items of a loop that are under way.  All of its state changes with the baton held."""
+
+    def __init__(self, loop: Loop, keys: list[str], width: int) -> None:
+        """`keys` lead to its context."""
+        self.keys = keys
+        self.name = f'{os.getpid()}.{next(_numbers)}'
+        self._loop, self._width = loop, width
+        self._outcomes: dict[int, Outcome] = {}
+        # Items below these numbers: were begun; have sent their last request; have ended; were taken.
+        self._begun = self._sent = self._ended = self._taken = loop.number
+        self._one_by_one = self._over = False
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+        # Where this worker has no other threads, its only one holds it while the loop lasts.
+        shared = mine()
+        self._baton = shared or Baton()
+        self._held = contextlib.ExitStack()
+        if not shared:
+            self._held.enter_context(self._baton.held(_nothing))
+        self._free, self._arrived = self._baton.condition(), self._baton.condition()
+
+    # the loop's own thread
+
+    def take(self, executor: Any, arguments: dict[str, Any]) -> Any:
+        """What `_execute` would return for the item that is next."""
+        number = self._taken
+        self._next()
+        wait_for(self._arrived, lambda: number in self._outcomes)
+        self._taken += 1
+        self._next()
+        return self._loop.take(executor, arguments, self._outcomes.pop(number))
+
+    def close(self) -> None:
+        self._over = True
+        self._free.notify_all()
+        for thread in self._threads:
+            with waiting():
+                thread.join()
+        self._held.close()
+
+    # its items' threads
+
+    def sent(self, number: int) -> None:
+        if self._sent == number:
+            self._sent += 1
+            self._next()
+
+    def alone(self, number: int) -> None:
+        self._one_by_one = True
+        wait_for(self._arrived, lambda: self._ended == number)
+
+    def _may_begin(self) -> bool:
+        number = self._begun
+        return self._over or (self._sent == number < min(len(self._loop.items), self._taken + self._width)
+                              and (not self._one_by_one or self._ended == number))
+
+    def _next(self) -> None:
+        """Have the next item begun, if it may: by a thread that is free, or by one more."""
+        if not self._may_begin():
+            return
+        if self._idle:
+            self._free.notify()
+        elif not self._over and len(self._threads) < self._width:
+            self._idle += 1
+            thread = threading.Thread(target=self._loop.in_context(self._work), daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _work(self) -> None:
+        with self._baton.held(_nothing):
+            slot, number = self._loop.slot(), self._begun
+            try:
+                while True:
+                    wait_for(self._free, self._may_begin)
+                    self._idle -= 1
+                    if self._over:
+                        return
+                    number = self._begun
+                    self._begun += 1
+                    _runtime.set_item(Item(self, number))
+                    self._end(number, self._loop.run(slot, number))
+                    self._idle += 1
+            except BaseException as e:
+                self._end(number, Outcome(e))
+            finally:
+                if slot._connection is not None:
+                    slot._connection.close()
+                _runtime.drop_client()
+
+    def _end(self, number: int, outcome: Outcome) -> None:
+        self._outcomes[number] = outcome
+        while self._ended in self._outcomes or self._ended < self._taken:
+            self._ended += 1
+        if outcome.error is not None:  # it ends the loop
+            self._over = True
+        elif self._sent == number:
+            self._sent += 1
+        self._arrived.notify_all()
+        self._next()
+
+
+def _nothing(waits: bool) -> None:
+    pass
+
+
+class Item:
+    """An item of a lane, to those who send its requests."""
+
+    def __init__(self, lane: Lane, number: int) -> None:
+        self._lane, self.number = lane, number
+
+    @property
+    def place(self) -> list[Any]:
+        """Its place in its lane."""
+        return [self._lane.name, self.number]
+
+    def sent(self) -> None:
+        """Its last request is on its way: the next may begin."""
+        self._lane.sent(self.number)
+
+    def alone(self) -> None:
+        """Wait until all before it have ended; those that have not begun will do so too."""
+        self._lane.alone(self.number)
+
+    def has_way(self, keys: list[str]) -> bool:
+        """Is it for the context that the lane is in?"""
+        return keys == self._lane.keys
+
+
+def _execute(executor: Any, arguments: dict[str, Any], stock: Callable[[], Any]) -> Any:
+    lane = executor.__dict__.get('_mitosis_lane')
+    if lane is None and in_loop(executor):
+        lane = _lane(executor, arguments)
+        if lane is not None:
+            executor._mitosis_lane = lane
+    return lane.take(executor, arguments) if lane else stock()
+
+
+def _lane(executor: Any, arguments: dict[str, Any]) -> Lane | bool | None:
+    """A lane for what is left of a loop; False: there will be none; None: not yet."""
+    connection = executor._connection
+    if not getattr(connection, 'module_ran', None):
+        return None
+    width = int(connection.get_option('mitosis_in_flight'))
+    loop = Loop(executor, arguments)
+    if width < 2 or len(loop.items) - loop.number < 2 or not _independent(loop):
+        return False
+    lane = connection.lane = Lane(loop, connection.module_ran, width)
+    return lane
+
+
+def _independent(loop: Loop) -> bool:
+    """Is it certain that no item of the loop depends on one before it?"""
+    task, control = loop.task, loop.task.loop_control
+    if any(getattr(task, name, None) for name in SEQUENTIAL) or control.pause or getattr(control, 'break_when', None):
+        return False
+    if action_of(task) not in ACTIONS or any('{{' in str(getattr(task, name, '')) for name in CHOOSING):
+        return False
+    own = loop.own_names()
+    name = str(task.action)
+    known = any(name == prefix + module for prefix in PREFIXES for module in WITHOUT_FACTS)
+    # 2.21 has an expression for each name.
+    registered = task.register if isinstance(task.register, dict) else {task.register: RESULTS[0]}
+    changing = frozenset(str(name) for name in registered if name)
+    check = Independence(loop.variables, own, changing, known)
+    after = Independence(loop.variables, own | changing, frozenset(), known)
+    return (all(check.of(_plain(getattr(task, name, None))) for name in TEMPLATED)
+            and check.condition(task.when)
+            and all(after.condition(value) for value in (task.changed_when, task.failed_when))
+            and all(expression in RESULTS for expression in registered.values()))
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (str, dict, list, tuple, bool, int, float, type(None))) else str(value)
+
+
+def prepare() -> None:
+    """In a worker that has run a loop's first item."""
+    install(_execute)
+    share_compiled()

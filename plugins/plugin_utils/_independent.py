@@ -1,0 +1,115 @@
+"""Can a template's value have changed since, if only earlier items of its loop ran meanwhile?  Where that is not certain,
+it can.
+
+A template may use names that are known not to change, and filters, tests and methods that look at nothing but their
+arguments.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jinja2
+from jinja2 import meta, nodes
+
+FILTERS = frozenset((
+    'abs', 'b64decode', 'b64encode', 'basename', 'batch', 'bool', 'capitalize', 'center', 'checksum', 'combinations',
+    'combine', 'comment', 'count', 'd', 'default', 'dict2items', 'dictsort', 'difference', 'dirname', 'e', 'escape',
+    'extract', 'filesizeformat', 'first', 'flatten', 'float', 'forceescape', 'format', 'from_json', 'from_yaml',
+    'groupby', 'hash', 'human_readable', 'human_to_bytes', 'indent', 'int', 'intersect', 'items', 'items2dict', 'join',
+    'last', 'length', 'list', 'log', 'lower', 'mandatory', 'map', 'max', 'md5', 'min', 'path_join', 'permutations', 'pow',
+    'product', 'quote', 'regex_escape', 'regex_findall', 'regex_replace', 'regex_search', 'reject', 'rejectattr',
+    'replace', 'reverse', 'root', 'round', 'safe', 'select', 'selectattr', 'sha1', 'slice', 'sort', 'split', 'splitext',
+    'string', 'striptags', 'subelements', 'sum', 'symmetric_difference', 'ternary', 'title', 'to_json', 'to_nice_json',
+    'to_nice_yaml', 'to_uuid', 'to_yaml', 'trim', 'truncate', 'type_debug', 'union', 'unique', 'upper', 'urldecode',
+    'urlencode', 'urlsplit', 'wordcount', 'wordwrap', 'zip', 'zip_longest'))
+TESTS = frozenset((
+    'all', 'any', 'boolean', 'callable', 'changed', 'contains', 'defined', 'divisibleby', 'eq', 'equalto', 'escaped',
+    'even', 'failed', 'failure', 'falsy', 'false', 'filter', 'float', 'ge', 'greaterthan', 'gt', 'in', 'integer',
+    'iterable', 'le', 'lessthan', 'lower', 'lt', 'mapping', 'match', 'nan', 'ne', 'none', 'number', 'odd', 'regex',
+    'sameas', 'search', 'sequence', 'skip', 'skipped', 'string', 'subset', 'succeeded', 'success', 'superset', 'test',
+    'true', 'truthy', 'undefined', 'upper', 'version', 'version_compare', '==', '!=', '<', '<=', '>', '>='))
+# Of text, lists and dictionaries; none that changes them.
+METHODS = frozenset((
+    'capitalize', 'center', 'count', 'endswith', 'find', 'format', 'get', 'index', 'isalnum', 'isalpha', 'isdigit',
+    'items', 'join', 'keys', 'ljust', 'lower', 'lstrip', 'partition', 'replace', 'rfind', 'rjust', 'rpartition', 'rsplit',
+    'rstrip', 'split', 'splitlines', 'startswith', 'strip', 'swapcase', 'title', 'upper', 'values', 'zfill'))
+# Names of Jinja and Ansible that are no variables.
+NAMES = frozenset(('omit', 'range', 'true', 'false', 'none', 'True', 'False', 'None'))
+GLOBALS = frozenset(('cycler', 'dict', 'finalize', 'hostvars', 'joiner', 'lipsum', 'lookup', 'namespace', 'now', 'q',
+                     'query', 'undef', 'vars'))
+# Filters and tests that apply another one, which is their first argument.
+_BY_NAME: dict[str, frozenset[str]] = {'map': FILTERS, 'select': TESTS, 'reject': TESTS}
+_BY_NAME_SECOND = ('selectattr', 'rejectattr')
+_TEMPLATE = ('{{', '{%', '{#')
+
+
+class Independence:
+    """`variables`: as templates see them.  `free`: names whose values are an item's own.  `others`: may other
+    variables be used?  `changing`: names that an earlier item gives a value."""
+
+    def __init__(self, variables: Any, free: frozenset[str], changing: frozenset[str] = frozenset(),
+                 others: bool = True) -> None:
+        self._variables, self._free, self._changing, self._others = variables, free, changing, others
+        self._known: dict[str, bool] = {}
+
+    def of(self, value: Any) -> bool:
+        """Is all of `value`, with the templates in it, independent?"""
+        if value is None or isinstance(value, (bool, int, float, bytes)):
+            return True
+        if isinstance(value, str):
+            return not any(mark in value for mark in _TEMPLATE) or self._names(_used(str.__str__(value)))
+        if isinstance(value, dict):
+            return all(self.of(key) and self.of(item) for key, item in value.items())
+        if isinstance(value, (list, tuple)):
+            return all(self.of(item) for item in value)
+        return False
+
+    def condition(self, value: Any) -> bool:
+        """Is a condition, or each of a list, independent?"""
+        if isinstance(value, (list, tuple)):
+            return all(self.condition(one) for one in value)
+        if isinstance(value, str):
+            return self._names(_used('{{ %s }}' % str.__str__(value)))
+        return value is None or isinstance(value, bool)
+
+    def _names(self, names: frozenset[str] | None) -> bool:
+        return names is not None and all(self._name(name) for name in names)
+
+    def _name(self, name: str) -> bool:
+        if name in self._free or name in NAMES:
+            return True
+        if name in self._changing or name in GLOBALS or not self._others:
+            return False
+        if name not in self._known:
+            self._known[name] = False  # unless it turns out otherwise: it may lead to itself
+            self._known[name] = name not in self._variables or self.of(self._variables[name])
+        return self._known[name]
+
+
+@functools.lru_cache(256)
+def _used(text: str) -> frozenset[str] | None:
+    """Names that a template uses; None where there is anything in it that is not known."""
+    try:
+        tree = jinja2.Environment().parse(text)
+    except (jinja2.TemplateError, RecursionError):
+        return None
+    return frozenset(meta.find_undeclared_variables(tree)) if all(map(_is_pure, tree.find_all(nodes.Node))) else None
+
+
+def _is_pure(node: nodes.Node) -> bool:
+    if isinstance(node, (nodes.Filter, nodes.Test)):
+        if node.name not in (FILTERS if isinstance(node, nodes.Filter) else TESTS):
+            return False
+        names = _BY_NAME.get(node.name, TESTS if node.name in _BY_NAME_SECOND else None)
+        arguments = node.args[node.name in _BY_NAME_SECOND:]
+        if node.dyn_args or node.dyn_kwargs:
+            return False
+        return not names or not arguments or (isinstance(arguments[0], nodes.Const) and arguments[0].value in names)
+    if isinstance(node, nodes.Call):
+        called = node.node
+        return (isinstance(called, nodes.Getattr) and called.attr in METHODS) \
+            or (isinstance(called, nodes.Name) and called.name == 'range')
+    return not isinstance(node, (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.CallBlock,
+                                 nodes.ExprStmt, nodes.ScopedEvalContextModifier, nodes.EvalContextModifier))
