@@ -10,9 +10,6 @@ from ..wire.payloads import frames
 from .bootstrap import late_code
 from .content import deflate
 
-# Clients may end without trying again.
-MAX_STOPPED = 1000
-
 
 class Modules:
     def __init__(self, mux: Any) -> None:
@@ -20,8 +17,6 @@ class Modules:
         self.store = Store()
         self.payloads: dict[str, str] = {}
         self.held: dict[int, set[str]] = {}
-        # Lanes that were stopped, and the number of the request that could not be passed on.
-        self.stopped: dict[str, int] = {}
         for digest, blob in late_code().values():
             self.store.add(digest, blob)
 
@@ -43,24 +38,15 @@ class Modules:
 
         Errors 'need-context' and 'need-code' ask the client for `contexts.get` and `define` first.
 
-        args['lane'], if there is one: [name, number]; the context runs a lane's modules one after the other, as they
-        come.  After one of these errors all others of its lane fail as 'stopped' until its number comes again.
+        args['lane'], if there is one, is a name: the context runs modules of a lane one after the other, as they come.
+        That it was passed on is told as progress {'sent': true}.
         """
-        lane = args.pop('lane', None)
-        if lane:
-            if self.stopped.get(lane[0], lane[1]) != lane[1]:
-                call.fail('stopped', 'one of its lane could not be passed on')
-                return
-            self.stopped.pop(lane[0], None)
-            args['lane'] = lane[0]
         context = args.pop('context', None) or self.mux.contexts.lookup(args.pop('chain'))
         if context is None:
-            self._stop(lane)
             call.fail('need-context', 'no such context')
             return
         closure = self.payloads.get(args.pop('payload'))
         if closure is None or self.store.missing(closure):
-            self._stop(lane)
             call.fail('need-code', 'unknown payload')
             return
         login = self.mux.router.link_of(context)
@@ -69,15 +55,11 @@ class Modules:
             late = {late_code()[name][0] for name in ('modules', service)}
             self._forward(login, {*late, closure, *self.store.files(closure).values()})
         args['closure'] = closure
+        if 'lane' in args:
+            call.progress({'sent': True})
         call.hand_over()
         for frame in frames(context, call.client, CALL_SERVICE, call.reply_to, [service, 'run', args], bulk):
             self.mux.forward(frame)
-
-    def _stop(self, lane: list[Any] | None) -> None:
-        if lane:
-            if len(self.stopped) >= MAX_STOPPED:
-                self.stopped.clear()
-            self.stopped[lane[0]] = lane[1]
 
     def forward_service(self, service: str, login: int) -> None:
         """Send the code of a service that contexts behind `login` may not have yet ahead of the first request."""

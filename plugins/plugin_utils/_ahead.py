@@ -13,8 +13,8 @@ from . import _runtime
 from ._baton import Baton, mine, wait_for, waiting
 from ._compat.actions import action_of
 from ._compat.compiled import share_compiled
+from ._compat.independent import Independence
 from ._compat.loops import Loop, Outcome, in_loop, install
-from ._independent import Independence
 
 # Action plugins whose only request is one module's run; '' is the one of modules without their own.
 ACTIONS = frozenset(('', 'command', 'normal', 'shell'))
@@ -151,9 +151,8 @@ class Item:
         self._lane, self.number = lane, number
 
     @property
-    def place(self) -> list[Any]:
-        """Its place in its lane."""
-        return [self._lane.name, self.number]
+    def lane(self) -> str:
+        return self._lane.name
 
     def sent(self) -> None:
         """Its last request is on its way: the next may begin."""

@@ -32,26 +32,26 @@ def run(connection: Any, client: Client, module: ansiballz.ModuleRun, become: An
     if module.job:
         args.update(job=module.job, isolation='fork')
     if item:
-        args['lane'] = item.place
-    for _ in range(5):
+        args['lane'] = item.lane
+    for _ in range(4):
         try:
             with News(connection) as news:
-                handle = client.start(ROOT, 'modules', 'run', dict(args, live=news.live and not module.job),
-                                      payload.params.encode())
-                if item and not names:
-                    item.sent()
-                return client.wait(handle, f'module {payload.fqn}', on_progress=news)
+                def on_progress(head: Any, data: bytes, news: News = news) -> None:
+                    if 'sent' not in head:
+                        news(head, data)
+                    elif item and not names:
+                        item.sent()
+                return client.call(ROOT, 'modules', 'run', dict(args, live=news.live and not module.job),
+                                   payload.params.encode(), what=f'module {payload.fqn}', on_progress=on_progress)
         except CallError as e:
             error = e
-        if item and error.kind in ('need-context', 'need-code', 'stopped'):
+        if item and error.kind in ('need-context', 'need-code'):
             item.alone()
         # Out of its handler: Ansible would tell it as the cause of what follows.
         if error.kind == 'need-context':
             connection._context(client, become, module.interpreter)
         elif error.kind == 'need-code':
             _send_code(client, payload)
-        elif error.kind == 'stopped':
-            continue
         elif error.kind == 'died':
             return {'rc': 137, 'out': 0}, error.text.encode()  # as if the module's interpreter had been killed
         else:

@@ -1,8 +1,8 @@
-"""Can a template's value have changed since, if only earlier items of its loop ran meanwhile?  Where that is not certain,
-it can.
+"""Can a template's value have changed since, if only earlier items of its loop ran meanwhile?  Where that is not
+certain, it can.
 
 A template may use names that are known not to change, and filters, tests and methods that look at nothing but their
-arguments.
+arguments: those of jinja2 and of ansible-core, 2.16-2.21.
 """
 
 from __future__ import annotations
@@ -88,14 +88,22 @@ class Independence:
         return self._known[name]
 
 
+@functools.cache
+def _parser() -> jinja2.Environment:
+    parser = jinja2.Environment()
+    parser.filters, parser.tests = dict.fromkeys(FILTERS, str), dict.fromkeys(TESTS, bool)
+    return parser
+
+
 @functools.lru_cache(256)
 def _used(text: str) -> frozenset[str] | None:
     """Names that a template uses; None where there is anything in it that is not known."""
     try:
-        tree = jinja2.Environment().parse(text)
+        tree = _parser().parse(text)
+        pure = all(map(_is_pure, tree.find_all(nodes.Node)))
+        return frozenset(meta.find_undeclared_variables(tree)) if pure else None
     except (jinja2.TemplateError, RecursionError):
         return None
-    return frozenset(meta.find_undeclared_variables(tree)) if all(map(_is_pure, tree.find_all(nodes.Node))) else None
 
 
 def _is_pure(node: nodes.Node) -> bool:
@@ -111,5 +119,7 @@ def _is_pure(node: nodes.Node) -> bool:
         called = node.node
         return (isinstance(called, nodes.Getattr) and called.attr in METHODS) \
             or (isinstance(called, nodes.Name) and called.name == 'range')
+    if isinstance(node, nodes.Name):
+        return node.name not in ('caller', 'self', 'super')
     return not isinstance(node, (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.CallBlock,
                                  nodes.ExprStmt, nodes.ScopedEvalContextModifier, nodes.EvalContextModifier))
