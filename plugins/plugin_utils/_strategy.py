@@ -16,6 +16,8 @@ from ...mitogen_core.controller.client import SOCKET, StartError
 from . import _runtime
 from ._baton import Baton
 from ._compat import Unknown, not_supported, supported
+from ._compat.building import Builder
+from ._compat.building import folder as building_folder
 from ._compat.rehearsal import Rehearsal
 from ._compat.scheduling import Arrivals, Shared
 from ._compat.shard import Entry
@@ -80,6 +82,7 @@ class Accelerated:
         self._arrivals: Any = None
         # Is a result all that is waited for?
         self._patient = False
+        self._builder: Any = None
         if not supported():
             display.warning(not_supported())
             return
@@ -110,6 +113,8 @@ class Accelerated:
         if self._shared is None:
             self._shared = self._share()
         self._first = self._first or task._uuid
+        if self._builder:
+            self._builder.check()
         if task._uuid != self._first:
             name = str(task_vars.get('ansible_connection') or task.connection)
             _rehearsal.run(self._loader, self._variable_manager,  # type: ignore[attr-defined]
@@ -159,11 +164,23 @@ class Accelerated:
             return super()._execute_meta(*args, **kwargs)  # type: ignore[misc]
         return self._methods.execute_meta(self, *args, **kwargs)
 
+    def _build(self, iterator: Any) -> None:
+        if self._methods is None:
+            return
+        try:
+            self._builder = Builder(building_folder(_runtime.folder()))
+            self._builder.start(iterator)
+        except (AttributeError, OSError) as e:
+            display.vvv(f'MITOSIS: modules are not built ahead: {e!r}')
+
     def run(self, iterator: Any, play_context: Any) -> Any:
         pose_as(iterator, type(self).__module__.rpartition('.')[2])
         try:
+            self._build(iterator)
             return super().run(iterator, play_context)  # type: ignore[misc]
         finally:
+            if self._builder:
+                self._builder.end()
             line, complete = _runtime.summary()
             # Programs read Ansible's stderr: it has a line more only where somebody sees it, or has to.
             if line and (not complete or display.verbosity >= 3 or sys.stderr.isatty() or os.environ.get(SUMMARY)):
