@@ -20,7 +20,7 @@ SHIPPED = (
     'wire/py23.py', 'wire/errors.py', 'wire/constants.py', 'wire/frames.py', 'wire/payloads.py', 'wire/states.py',
     'wire/router.py', 'wire/hello.py',
     'remote/loop.py', 'remote/outbox.py', 'remote/link.py', 'remote/children.py', 'remote/store.py',
-    'remote/services.py', 'remote/broker.py', 'remote/entry.py',
+    'remote/services.py', 'remote/lanes.py', 'remote/broker.py', 'remote/entry.py',
 )
 
 # Services that a broker gets with the first request for them: name -> files, of which the last one has it.

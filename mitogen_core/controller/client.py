@@ -72,7 +72,11 @@ class Client:
 
     def tell(self, service: str, method: str, args: dict[str, Any], bulk: bytes = b'') -> None:
         """Send the multiplexer a request whose answer does not matter."""
-        self._unwanted.add(self.start(ROOT, service, method, args, bulk))
+        self.tell_to(ROOT, service, method, args, bulk)
+
+    def tell_to(self, dst: int, service: str, method: str, args: dict[str, Any], bulk: bytes = b'') -> None:
+        """Send a context a request whose answer does not matter."""
+        self._unwanted.add(self.start(dst, service, method, args, bulk))
 
     def wait(self, handle: int, what: str, timeout: float | None = None,
              on_progress: Callable[[Any, bytes], None] | None = None) -> tuple[Any, bytes]:

@@ -38,9 +38,9 @@ class Modules:
 
         Errors 'need-context' and 'need-code' ask the client for `contexts.get` and `define` first.
 
-        args['lane'], if there is one, is a name: the context runs modules of a lane one after the other, as they come.
-        That it was passed on is told as progress {'sent': true}.
+        With args['tell'], that it was passed on is told as progress {'sent': true}.
         """
+        tell = args.pop('tell', False)
         context = args.pop('context', None) or self.mux.contexts.lookup(args.pop('chain'))
         if context is None:
             call.fail('need-context', 'no such context')
@@ -55,7 +55,7 @@ class Modules:
             late = {late_code()[name][0] for name in ('modules', service)}
             self._forward(login, {*late, closure, *self.store.files(closure).values()})
         args['closure'] = closure
-        if 'lane' in args:
+        if tell:
             call.progress({'sent': True})
         call.hand_over()
         for frame in frames(context, call.client, CALL_SERVICE, call.reply_to, [service, 'run', args], bulk):

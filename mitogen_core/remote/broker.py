@@ -34,6 +34,7 @@ from ..wire.payloads import MORE, Assembler, frames, is_piece, pack, unpack
 from ..wire.py23 import fs_text, to_native, to_text
 from ..wire.router import DEAD, DELIVER, DOWN, PARENT, REFUSE, UP, Router
 from .children import Reaper, wait_for
+from .lanes import Lanes
 from .link import SILENT, Link
 from .outbox import bulk
 from .services import SERVICES
@@ -50,6 +51,9 @@ class Call(object):
         self.since = broker.loop.clock()
         self.on_cancel = None
         self.on_done = None
+        # [value, bulk] of the only answer that the lane goes on after, and whether that was it.
+        self.expected = None
+        self.as_expected = None
         broker.calls[(self.src, self.reply_to)] = self
 
     def event(self, event):
@@ -71,11 +75,13 @@ class Call(object):
 
     def reply(self, value=None, bulk=b''):
         """Send the answer."""
+        self.as_expected = self.expected in (None, [value, bulk])
         self._send([u'ok', value], bulk)
         self.event('answer')
 
     def fail(self, kind, text):
         """Send the news that the call failed."""
+        self.as_expected = self.expected is None
         self._send([u'error', {u'kind': to_text(kind), u'text': to_text(text)}])
         self.event('answer')
 
@@ -104,6 +110,7 @@ class Broker(object):
         self.children = {}
         self.wanted = {}
         self.slots = set()
+        self.lanes = Lanes()
         self.ending = False
         self.refused = 0
         self.services = dict((name, service(self)) for name, service in SERVICES.items())
@@ -258,7 +265,13 @@ class Broker(object):
     def _serve(self, call, service, head, bulk):
         handler = getattr(service, 'do_%s' % (head[1],), None) if service else None
         if handler:
-            handler(call, head[2], bulk)
+            # Any request may be in a lane, and expect an answer: see Lanes.
+            args = head[2]
+            lane, call.expected = args.pop(u'lane', None), args.pop(u'expect', None)
+            if lane:
+                self.lanes.enter(lane, call, lambda: self.guard(call, handler, call, args, bulk))
+            else:
+                handler(call, args, bulk)
         else:
             call.fail('service', 'no such service: %.200r' % (head,))
 
@@ -343,6 +356,7 @@ class Broker(object):
             child.end()
         if modules:
             modules.shutdown()
+        self.services['processes'].shutdown()
         # Who ended this context may be about to change or remove its account.
         wait_for(pids, 2)
         os._exit(0)

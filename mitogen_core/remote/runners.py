@@ -107,30 +107,11 @@ class Modules(object):
         self.runners = []
         self.free = []
         self.queue = []
-        # Requests that are to run one after the other, by lane; the first of each is under way.
-        self.lanes = {}
 
     def do_run(self, call, args, bulk):
-        """args: see execute; lane: those of one run in the order in which they came.  The bulk is the module's
-        parameters.  The answer has rc, and out: how much of its bulk is stdout; the rest is stderr."""
-        lane = args.pop(u'lane', None)
-        if not lane:
-            return self.run(call, CALL_SERVICE, args, bulk)
-        requests = self.lanes.setdefault(lane, [])
-        requests.append((call, args, bulk))
-        call.on_done = lambda: self.next(lane, requests)
-        if len(requests) == 1:
-            self.run(call, CALL_SERVICE, args, bulk)
-
-    def next(self, lane, requests):
-        """One of a lane is over."""
-        while requests and requests[0][0].state == 'done':
-            requests.pop(0)
-            if requests and requests[0][0].state != 'done':
-                call, args, bulk = requests[0]
-                return self.broker.guard(call, self.run, call, CALL_SERVICE, args, bulk)
-        if not requests:
-            self.lanes.pop(lane, None)
+        """args: see execute; the bulk is the module's parameters.  The answer has rc, and out: how much of its bulk is
+        stdout; the rest is stderr."""
+        self.run(call, CALL_SERVICE, args, bulk)
 
     def run(self, call, handle, head, bulk):
         """Have a runner execute the call once all of its code is here."""

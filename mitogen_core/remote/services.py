@@ -17,16 +17,21 @@ class Processes(object):
     def __init__(self, broker):
         self.broker = broker
         self.running = []
+        self.made = set()
 
     def do_exec(self, call, args, bulk):
         """args: argv, or shell (a line for the account's login shell); tty, cwd; live: tell what it prints, as progress
-        {'live': 1 for stdout or 2}.  The bulk is the command's stdin."""
+        {'live': 1 for stdout or 2}; makes: a folder that is to be removed with this broker, if it is not by then;
+        removes: such a folder, and the command ends by itself even if nobody waits.  The bulk is the command's stdin."""
         argv = args.get(u'argv')
         if not argv:
             argv = [login_shell(), '-c', args[u'shell']]
 
         def on_exit(code, out, err):
             self.running.remove(command)
+            if not code and args.get(u'makes'):
+                self.made.add(args[u'makes'])
+            self.made.discard(args.get(u'removes'))
             call.reply({u'rc': code if code >= 0 else 128 - code, u'out': len(out)}, out + err)
 
         command = Command(self.broker.loop, self.broker.reaper, argv, on_exit, bulk, bool(args.get(u'tty')),
@@ -34,7 +39,13 @@ class Processes(object):
                               lambda stream, data: call.progress({u'live': stream}, data)))
         self.running.append(command)
         call.event('start')
-        call.on_cancel = command.kill
+        if not args.get(u'removes'):
+            call.on_cancel = command.kill
+
+    def shutdown(self):
+        """Have what is left of folders removed: by a process that outlives this one."""
+        if self.made:
+            os.spawnvp(os.P_NOWAIT, 'rm', ['rm', '-rf', '--'] + [to_native(path) for path in self.made])
 
 
 class Files(object):

@@ -25,13 +25,14 @@ from ._compat import Unknown, ansiballz, asyncs, not_supported, supported
 from ._compat.callers import item_is_running, runs_the_tasks_command
 from ._compat.options import full_name
 from ._compat.recording import Meaning, Notes, explain, record_become, record_shell
+from ._later import Unawaited
 from ._login import NoInterpreter, Refused, Stock
 from ._news import News
 
 display = Display()
 
 
-class Express:
+class Express(Unawaited):
     """Mixin: put it before a stock ConnectionBase class, and set `login_type`."""
 
     login_type: Any
@@ -62,6 +63,8 @@ class Express:
         # The keys of the context in which it ran a module last; a loop's items that are under way.
         self.module_ran: list[str] | None = None
         self.lane: Any = None
+        if multiprocessing.parent_process():
+            self.tell_of_actions()
 
     # what Ansible asks of a connection
 
@@ -333,6 +336,7 @@ class Express:
             module = asyncs.parse(meaning.command, self._sent, self._notes.environments)
         if module:
             try:
+                self.settle_for(client, become, module.interpreter)
                 answer = self._answer(*_modules.run(self, client, module, become))
                 self._ran(module, become)
                 return answer
@@ -343,6 +347,7 @@ class Express:
         names = _accounts.named_by_command(meaning.line)
         if names:
             _accounts.make_way(client, names, self._keys(become))
+        self.settle_for(client, become)
         context = self._context(client, become)
         if meaning.home_of in ('~', '~' + str(self.get_option('remote_user') if self.transport == 'ssh' else '')) \
                 and become is None and self._home:
@@ -352,7 +357,10 @@ class Express:
             args['argv'] = meaning.argv
         else:
             args['shell'] = meaning.line
-        with News(self, runs_the_tasks_command) as news:
+        expected = self.expects(meaning.command) if meaning.argv and not in_data and become is None else None
+        if expected and not args['tty']:
+            return self.send_later(client, context, expected, args)
+        with self.in_lane(client, args), News(self, runs_the_tasks_command) as news:
             return self._answer(*client.call(context, 'processes', 'exec', dict(args, live=news.live), in_data or b'',
                                              what='a command', on_progress=news))
 
@@ -383,6 +391,8 @@ class Express:
             raise AnsibleFileNotFound(f'file or module does not exist: {in_path}')
         context = self._context(client)
         try:
+            if self.put_later(client, context, in_path, out_path):
+                return
             with open(in_path, 'rb') as source:
                 status = os.fstat(source.fileno())
                 content = News(self).watch(chunks(source), in_path, status.st_size)
@@ -392,6 +402,7 @@ class Express:
 
     def _fetch(self, client: Client, in_path: str, out_path: str) -> None:
         display.vvv(f'FETCH {in_path} TO {out_path}', host=self._play_context.remote_addr)
+        self.settle(client)
         context = self._context(client)
         try:
             with open(out_path, 'wb') as target:

@@ -32,10 +32,10 @@ def run(connection: Any, client: Client, module: ansiballz.ModuleRun, become: An
     if module.job:
         args.update(job=module.job, isolation='fork')
     if item:
-        args['lane'] = item.lane
+        args.update(lane=item.lane, tell=True)
     for _ in range(4):
         try:
-            with News(connection) as news:
+            with connection.in_lane(client, args), News(connection) as news:
                 def on_progress(head: Any, data: bytes, news: News = news) -> None:
                     if 'sent' not in head:
                         news(head, data)

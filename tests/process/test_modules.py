@@ -369,7 +369,7 @@ def test_a_lane(runners, shared, fifo, tmp_path):
     note = f'open({path!r}, "a").write(module.params["code"][-1])'
     handles = []
     for number, code in enumerate((f'open({there!r}).read(); {note}', note, note, note)):
-        handles.append(runners.start(f'{code}  # {number}', client=clients[number], lane='one'))
+        handles.append(runners.start(f'{code}  # {number}', client=clients[number], lane='one', tell=True))
         with pytest.raises(Passed):
             clients[number].wait(handles[-1], 'that it is passed on', 20, passed)
     clients[2].close()
@@ -387,7 +387,7 @@ def test_a_lane(runners, shared, fifo, tmp_path):
 
 def test_a_module_of_a_lane_that_dies(runners, shared):
     passed = []
-    first = runners.start('os.kill(os.getppid(), signal.SIGKILL)', lane='lane')
+    first = runners.start('os.kill(os.getppid(), signal.SIGKILL)', lane='lane', tell=True)
     other = shared.engine.connect()
     second = runners.start('result["fine"] = True', client=other, lane='lane')
     with pytest.raises(CallError, match='died'):

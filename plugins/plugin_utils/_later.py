@@ -1,0 +1,203 @@
+"""Requests of an action whose answers are known before they are given: docs/decisions/0015-not-waited-for.md.
+
+They are sent, and the action goes on.  What it asks for next goes into the same lane, where it is begun only if all
+answers before it were the expected ones.  If one was not, the action is run again from its beginning, and waits for each.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import os
+import re
+import shlex
+import stat
+from collections.abc import Iterator
+from typing import Any
+
+from ansible import constants as C
+
+from ...mitogen_core.controller.client import Client, chunks
+from ...mitogen_core.wire.errors import CallError
+from ._compat import handlers
+
+# As ShellBase.mkdtemp says it, with nothing in its words that a shell would change.
+_WORD = r'([\w./:@%+,-]+)'
+_MAKE = re.compile(rf'\( umask 77 && mkdir -p "` echo {_WORD} `"\s?&& mkdir "` echo {_WORD} `"'
+                   rf' && echo {_WORD}="` echo {_WORD} `" \)')
+_REMOVE = re.compile(rf'rm -f -r {_WORD} > /dev/null 2>&1')
+# What is on its way without being waited for, in bytes of files.
+MOST = 1 << 20
+# The answer to a write.
+WRITTEN: list[Any] = [None, b'']
+
+_numbers = itertools.count(1)
+
+
+class Again(BaseException):
+    """An answer was not the expected one.  No error: whoever caught it would go on with what is not so."""
+
+
+class Expected:
+    """The answer that a command will most likely have: exit code 0, and this output."""
+
+    def __init__(self, out: str, makes: str = '', removes: str = '') -> None:
+        self.out, self.makes, self.removes = out.encode(), makes, removes
+
+    @property
+    def answer(self) -> list[Any]:
+        return [{'rc': 0, 'out': len(self.out)}, self.out]
+
+
+class Later:
+    """What one run of an action does not wait for.  `name`: of its lane."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.context: int | None = None
+        # Of the run of this action that is on; afterwards only its folders are removed.
+        self.on = True
+        self._folders: set[str] = set()
+        self._pending: list[tuple[int, str, list[Any]]] = []
+        self._bytes = 0
+
+    @property
+    def pending(self) -> bool:
+        return bool(self._pending)
+
+    def expects(self, command: str) -> Expected | None:
+        """What a command of an action answers, if that is known."""
+        made = _MAKE.fullmatch(command) if self.on else None
+        if made:
+            parent, path, name, again = made.groups()
+            if path == again == f'{parent.rstrip("/")}/{name}' and parent.startswith('/'):
+                self._folders.add(path)
+                return Expected(f'{name}={path}\n', makes=path)
+        removed = _REMOVE.fullmatch(command)
+        if removed and removed.group(1).rstrip('/') in self._folders:
+            return Expected('', removes=removed.group(1).rstrip('/'))
+        if self.on and command.startswith('chmod u+'):
+            mode, *paths = _words(command)[1:] or ['']
+            if paths and re.fullmatch(r'u\+[rwx]+', mode) and all(map(self.holds, paths)):
+                return Expected('')
+        return None
+
+    def holds(self, path: str) -> bool:
+        """Is it a folder of this action, or in one?"""
+        return any(path.rstrip('/') == folder or path.startswith(folder + '/') for folder in self._folders)
+
+    def takes(self, path: str, size: int) -> bool:
+        """May a file of this size be written without waiting for it?"""
+        if not self.on or not self.holds(path) or '..' in path.split('/') or self._bytes + size > MOST:
+            return False
+        self._bytes += size
+        return True
+
+    def add(self, handle: int, what: str, answer: list[Any]) -> None:
+        self._pending.append((handle, what, answer))
+
+    def settle(self, client: Client) -> None:
+        """Wait for all that was not waited for; raises Again."""
+        pending, self._pending, self._bytes = self._pending, [], 0
+        wrong = False
+        for handle, what, expected in pending:
+            try:
+                wrong |= list(client.wait(handle, what)) != expected
+            except CallError:
+                wrong = True
+        if wrong:
+            raise Again
+
+
+def _words(command: str) -> list[str]:
+    try:
+        return shlex.split(command)
+    except ValueError:
+        return []
+
+
+class Unawaited:
+    """Mixin of connections."""
+
+    _attempt: Any
+    _context: Any
+    _later: Later | None = None
+
+    @staticmethod
+    def tell_of_actions() -> None:
+        """In a worker: have begin_action and the others called."""
+        handlers.install(Again)
+
+    def begin_action(self) -> None:
+        self._later = Later(f'{os.getpid()}.{next(_numbers)}')
+
+    def end_action(self) -> None:
+        """Its `run` has returned, and may only remove its folders."""
+        if self._later and self._later.pending:
+            self._attempt(self._later.settle)
+        if self._later:
+            self._later.on = False
+
+    def no_action(self) -> None:
+        self._later = None
+
+    def settle(self, client: Client) -> None:
+        """Wait for all that was not waited for."""
+        if self._later:
+            self._later.settle(client)
+
+    def settle_for(self, client: Client, become: Any, interpreter: str | None = None) -> None:
+        """The same, unless what follows is for the same context."""
+        later = self._later
+        if later and later.pending and self._context(client, become, interpreter) != later.context:
+            later.settle(client)
+
+    @contextlib.contextmanager
+    def in_lane(self, client: Client, args: dict[str, Any]) -> Iterator[None]:
+        """Around a request with these arguments that is waited for: it is begun only if all went as expected before."""
+        later = self._later
+        if not later or not later.pending:
+            yield
+            return
+        args['lane'] = later.name
+        try:
+            yield
+        except CallError as e:
+            if e.kind not in ('need-context', 'need-code'):  # else it has not left yet
+                later.settle(client)
+            raise
+        later.settle(client)
+
+    def expects(self, command: str) -> Expected | None:
+        return self._later.expects(command) if self._later else None
+
+    def send_later(self, client: Client, context: int, expected: Expected,
+                   args: dict[str, Any]) -> tuple[int, bytes, bytes]:
+        """Send a command, and return its answer as if it had been given."""
+        later = self._later
+        if later and expected.removes:
+            client.tell_to(context, 'processes', 'exec', dict(args, removes=expected.removes))
+        elif later:
+            later.context = context
+            makes = {'makes': expected.makes} if expected.makes and not C.DEFAULT_KEEP_REMOTE_FILES else {}
+            handle = client.start(context, 'processes', 'exec', dict(
+                args, lane=later.name, expect=expected.answer, **makes))
+            later.add(handle, 'a command', expected.answer)
+        return 0, expected.out, b''
+
+    def put_later(self, client: Client, context: int, in_path: str, out_path: str) -> bool:
+        """Send a file, if it is one that need not be waited for; otherwise wait for what was sent before."""
+        later = self._later
+        if later is None:
+            return False
+        size = os.path.getsize(in_path) if os.path.isfile(in_path) else MOST
+        if later.context != context or not later.takes(out_path, size):
+            later.settle(client)
+            return False
+        with open(in_path, 'rb') as source:
+            mode, offset = stat.S_IMODE(os.fstat(source.fileno()).st_mode) & 0o777, 0
+            for chunk in chunks(source):
+                args = {'path': out_path, 'offset': offset, 'mode': mode, 'lane': later.name, 'expect': WRITTEN}
+                later.add(client.start(context, 'files', 'write', args, chunk), f'writing {out_path}', WRITTEN)
+                offset += len(chunk)
+        return True
