@@ -265,11 +265,11 @@ class Broker(object):
     def _serve(self, call, service, head, bulk):
         handler = getattr(service, 'do_%s' % (head[1],), None) if service else None
         if handler:
-            # Any request may be in a lane, and expect an answer: see Lanes.
+            # Any request may be in a lane (its name and number in it), and expect an answer: see Lanes.
             args = head[2]
             lane, call.expected = args.pop(u'lane', None), args.pop(u'expect', None)
             if lane:
-                self.lanes.enter(lane, call, lambda: self.guard(call, handler, call, args, bulk))
+                self.lanes.enter(lane[0], lane[1], call, lambda: self.guard(call, handler, call, args, bulk))
             else:
                 handler(call, args, bulk)
         else:

@@ -1,41 +1,54 @@
-"""Lanes: requests that are served one after the other, in the order in which they came."""
+"""Lanes: requests that are served one after the other, by their numbers: on the way small ones overtake large ones."""
 
-# Names of lanes that ended are remembered until as many others have.
-ENDED = 64
+# Lanes where nothing waits are remembered until there are more than this.
+MOST = 1024
+
+
+class Lane(object):
+    def __init__(self):
+        self.next = 0
+        self.waiting = {}
+        self.running = None
+        self.ended = False
 
 
 class Lanes(object):
-    """The lanes of a broker, by name.
+    """The lanes of a broker, by name.  The first request of a lane has number 0.
 
     A request that expects an answer and gets another one ends its lane: those behind it, now or later, fail as
     'stopped'; they were not begun.
     """
 
     def __init__(self):
-        self._requests = {}
-        self._ended = []
+        self._lanes = {}
 
-    def enter(self, name, call, serve):
-        """Have serve() called when all that came before `call` in this lane have their answers."""
-        if name in self._ended:
-            return call.fail('stopped', 'what came before it went another way')
-        requests = self._requests.setdefault(name, [])
-        requests.append((call, serve))
-        call.on_done = lambda: self._next(name, requests)
-        if len(requests) == 1:
-            serve()
+    def enter(self, name, number, call, serve):
+        """Have serve() called when those before `call` in this lane have their answers."""
+        lane = self._lanes.setdefault(name, Lane())
+        lane.waiting[number] = call, serve
+        call.on_done = lambda: self._done(lane, call)
+        self._go_on(lane)
+        if len(self._lanes) > MOST:
+            for idle in [key for key, other in self._lanes.items() if not other.waiting and not other.running]:
+                if idle != name:
+                    del self._lanes[idle]
 
-    def _next(self, name, requests):
-        while requests and requests[0][0].state == 'done':
-            call = requests.pop(0)[0]
-            if call.as_expected is False and name not in self._ended:
-                self._ended = self._ended[-ENDED + 1:] + [name]
-            if requests and requests[0][0].state == 'done':
+    def _done(self, lane, call):
+        if lane.running is call:
+            lane.running = None
+            lane.next += 1
+            lane.ended = lane.ended or call.as_expected is False
+            self._go_on(lane)
+
+    @staticmethod
+    def _go_on(lane):
+        while lane.running is None and lane.next in lane.waiting:
+            call, serve = lane.waiting.pop(lane.next)
+            if call.state == 'done':  # nobody waits for it any more
+                lane.next += 1
                 continue
-            if requests and name in self._ended:
-                # Its end calls this again, for the one behind it.
-                return requests[0][0].fail('stopped', 'what came before it went another way')
-            if requests:
-                return requests[0][1]()
-        if not requests:
-            self._requests.pop(name, None)
+            lane.running = call
+            if lane.ended:
+                call.fail('stopped', 'what came before it went another way')
+            else:
+                serve()

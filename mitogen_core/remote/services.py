@@ -22,7 +22,7 @@ class Processes(object):
     def do_exec(self, call, args, bulk):
         """args: argv, or shell (a line for the account's login shell); tty, cwd; live: tell what it prints, as progress
         {'live': 1 for stdout or 2}; makes: a folder that is to be removed with this broker, if it is not by then;
-        removes: such a folder, and the command ends by itself even if nobody waits.  The bulk is the command's stdin."""
+        removes: such a folder, and the command is not killed if nobody waits.  The bulk is the command's stdin."""
         argv = args.get(u'argv')
         if not argv:
             argv = [login_shell(), '-c', args[u'shell']]

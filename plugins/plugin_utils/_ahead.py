@@ -44,8 +44,11 @@ class Lane:
     def __init__(self, loop: Loop, keys: list[str], width: int) -> None:
         """`keys` lead to its context."""
         self.keys = keys
-        self.name = f'{os.getpid()}.{next(_numbers)}'
+        self.place = _new_place()
         self._loop, self._width = loop, width
+        # Nothing that chooses a plugin, or is told to one, is a template: items' connections do not differ.
+        self.keeps_connections = not any(name.startswith('ansible_') and isinstance(value, str) and '{{' in value
+                                         for name, value in loop.variables.items())
         self._outcomes: dict[int, Outcome] = {}
         # Items below these numbers: were begun; have sent their last request; have ended; were taken.
         self._begun = self._sent = self._ended = self._taken = loop.number
@@ -140,6 +143,10 @@ class Lane:
         self._next()
 
 
+def _new_place() -> list[Any]:
+    return [f'{os.getpid()}.item.{next(_numbers)}', 0]
+
+
 def _nothing(waits: bool) -> None:
     pass
 
@@ -151,16 +158,30 @@ class Item:
         self._lane, self.number = lane, number
 
     @property
-    def lane(self) -> str:
-        return self._lane.name
+    def place(self) -> list[Any]:
+        """Of its request: a lane of the context, and its number in it."""
+        return self._lane.place
+
+    def in_new_lane(self) -> None:
+        """There is another context, or will be."""
+        self._lane.place = _new_place()
 
     def sent(self) -> None:
-        """Its last request is on its way: the next may begin."""
+        """Its request is on its way."""
+        self._lane.place[1] += 1
+
+    def may_pass(self) -> None:
+        """It will have no other: the next may begin."""
         self._lane.sent(self.number)
 
     def alone(self) -> None:
         """Wait until all before it have ended; those that have not begun will do so too."""
         self._lane.alone(self.number)
+
+    @property
+    def keeps_connection(self) -> bool:
+        """Is its connection as good for a later item?"""
+        return self._lane.keeps_connections
 
     def has_way(self, keys: list[str]) -> bool:
         """Is it for the context that the lane is in?"""

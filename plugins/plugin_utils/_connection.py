@@ -9,11 +9,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import stat
-import time
-from collections.abc import Callable
 from typing import Any
 
-from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
+from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
 from ansible.utils.display import Display
 
 from ...mitogen_core.controller.client import Client, StartError, chunks
@@ -25,6 +23,7 @@ from ._compat import Unknown, ansiballz, asyncs, not_supported, supported
 from ._compat.callers import item_is_running, runs_the_tasks_command
 from ._compat.options import full_name
 from ._compat.recording import Meaning, Notes, explain, record_become, record_shell
+from ._contexts import Contexts
 from ._later import Unawaited
 from ._login import NoInterpreter, Refused, Stock
 from ._news import News
@@ -32,7 +31,7 @@ from ._news import News
 display = Display()
 
 
-class Express(Unawaited):
+class Express(Contexts, Unawaited):
     """Mixin: put it before a stock ConnectionBase class, and set `login_type`."""
 
     login_type: Any
@@ -212,109 +211,6 @@ class Express(Unawaited):
             self._count = ''
         return result
 
-    # contexts
-
-    def _chain(self, become: Any, interpreter: str | None, login: Any) -> list[dict[str, Any]]:
-        chain: list[dict[str, Any]] = [{'key': login.key, 'spec': None}]
-        if become is not None:
-            from ._become import Conversation
-            chain.append({'key': Conversation.key_of(become, self._shell), 'spec': None})
-        if interpreter:
-            chain.append({'key': 'python ' + interpreter, 'spec': None})
-        return chain
-
-    def _keys(self, become: Any, interpreter: str | None = None) -> list[str]:
-        return [hop['key'] for hop in self._chain(become, interpreter, self.login_type(self))]
-
-    def _context(self, client: Client, become: Any = None, interpreter: str | None = None) -> int:
-        """The id of the context of an account and interpreter, which is started where it is missing."""
-        login = self.login_type(self)
-        retries = int(self.get_option('reconnection_retries')) if self.transport == 'ssh' else 0
-        chain = self._chain(become, interpreter, login)
-        attempt = 0
-        while True:
-            try:
-                return self._get(client, login, chain, become, interpreter)
-            except CallError as e:
-                error = e
-            # Out of its handler: Ansible would tell it as the cause of what follows.
-            try:
-                self._raise_for(error, login, become, retries - attempt)
-            except AnsibleAuthenticationFailure:
-                raise
-            except AnsibleConnectionFailure:
-                if attempt >= retries:
-                    raise
-                time.sleep(min(2 ** attempt - 1, 30))
-            attempt += 1
-            if attempt > retries + 3:
-                raise ChannelError(error.text) from error
-
-    def _raise_for(self, error: CallError, login: Any, become: Any, retries_left: int) -> None:
-        """Returns where another attempt may go well."""
-        if error.kind == 'retry':
-            return
-        more: dict[str, Any] = getattr(error, 'more', {})
-        if error.kind == 'password':
-            raise AnsibleError(error.text)
-        if more.get('hop', 0) > (become is not None):
-            raise NoInterpreter(error.text)
-        if error.kind == 'no-python':
-            raise Stock('without python')
-        if not more.get('hop'):
-            login.failed(error, retries_left)
-        elif error.kind == 'exit' and b'BECOME-SUCCESS-' not in more['out']:  # else it was no refusal
-            raise Refused(more['rc'], more['out'], more['err'])
-        raise Stock(f'no context ({error.text})')
-
-    def _get(self, client: Client, login: Any, chain: list[dict[str, Any]], become: Any,
-             interpreter: str | None) -> int:
-        conversation = None
-        release: Callable[[], None] = _nothing
-        timeout = int(self.get_option('mitosis_boot_timeout'))
-        # The last resort: each hop has its own, and an escalation may be waited for besides.
-        limit = timeout * len(chain) + 22 + (int(self.get_option('timeout')) if self.transport == 'ssh' else 0)
-        try:
-            while True:
-                try:
-                    value, _ = client.call(ROOT, 'contexts', 'get', {'chain': chain}, what='a context',
-                                           timeout=limit, on_progress=conversation)
-                except CallError as e:
-                    if e.kind == 'need-spec' and chain[0]['spec'] is None:
-                        spec, release = login.spec(self._boot(interpreter), timeout)
-                        chain[0]['spec'] = dict(spec, alive=[
-                            int(self.get_option(f'mitosis_alive_{name}')) for name in ('interval', 'timeout')])
-                        if become is not None:
-                            from ._become import Conversation
-                            conversation = Conversation(self, client, become)
-                            chain[1]['spec'] = conversation.spec(self._boot(interpreter), timeout)
-                        if interpreter:
-                            chain[-1]['spec'] = self._interpreter_spec(interpreter, timeout)
-                        continue
-                    if conversation is not None:
-                        if conversation.wants_tty(e, chain[1]['spec']):
-                            continue
-                        conversation.failed(e)
-                    raise
-                self._home = str(value['hellos'][0]['home'])
-                return int(value['ids'][-1])
-        finally:
-            release()
-            if conversation is not None:
-                conversation.restore()
-
-    @staticmethod
-    def _boot(interpreter: str | None) -> str:
-        from ...mitogen_core.controller import bootstrap
-        first = (interpreter,) if interpreter and ' ' not in interpreter and '/' in interpreter else ()
-        return bootstrap.boot_command((*first, *bootstrap.CANDIDATES))
-
-    @staticmethod
-    def _interpreter_spec(interpreter: str, timeout: int) -> dict[str, Any]:
-        from ...mitogen_core.controller import bootstrap
-        return {'name': interpreter, 'interpreter': interpreter, 'timeout': timeout,
-                'argv': ['/bin/sh', '-c', 'exec ' + bootstrap.first_stage(interpreter)]}
-
     # operations
 
     def _exec(self, client: Client, meaning: Meaning, in_data: bytes | None,
@@ -366,8 +262,9 @@ class Express(Unawaited):
 
     def _ran(self, module: ansiballz.ModuleRun, become: Any) -> None:
         """A module ran: if it was for an item of a loop, the next may go ahead."""
-        # Stock's ssh says that it is not, and is made anew for each item.
-        self._connected = True
+        item = _runtime.item()
+        if item and item.keeps_connection:
+            self._connected = True  # stock's ssh says that it is not, and is made anew for each item
         if self.module_ran is None and item_is_running() and multiprocessing.parent_process():
             self.module_ran = self._keys(become, module.interpreter)
             from . import _ahead
@@ -410,7 +307,3 @@ class Express(Unawaited):
                     target.write(chunk)
         except (CallError, OSError) as e:
             raise AnsibleError(f'failed to transfer file to {in_path} {out_path}:\n{e}') from None
-
-
-def _nothing() -> None:
-    pass

@@ -1,7 +1,7 @@
 """Requests of an action whose answers are known before they are given: docs/decisions/0015-not-waited-for.md.
 
 They are sent, and the action goes on.  What it asks for next goes into the same lane, where it is begun only if all
-answers before it were the expected ones.  If one was not, the action is run again from its beginning, and waits for each.
+answers before it were the expected ones.  If one was not, the action is run again from its beginning, and waits.
 """
 
 from __future__ import annotations
@@ -50,20 +50,26 @@ class Expected:
 
 
 class Later:
-    """What one run of an action does not wait for.  `name`: of its lane."""
+    """What one run of an action does not wait for, in lanes of this name; what is waited for ends its lane."""
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.context: int | None = None
         # Of the run of this action that is on; afterwards only its folders are removed.
         self.on = True
-        self._folders: set[str] = set()
+        self.folders: set[str] = set()
         self._pending: list[tuple[int, str, list[Any]]] = []
+        self._lane = 0
         self._bytes = 0
 
     @property
     def pending(self) -> bool:
         return bool(self._pending)
+
+    @property
+    def place(self) -> list[Any]:
+        """Of the next request: a lane, and its number in it."""
+        return [f'{self.name}.{self._lane}', len(self._pending)]
 
     def expects(self, command: str) -> Expected | None:
         """What a command of an action answers, if that is known."""
@@ -71,10 +77,10 @@ class Later:
         if made:
             parent, path, name, again = made.groups()
             if path == again == f'{parent.rstrip("/")}/{name}' and parent.startswith('/'):
-                self._folders.add(path)
+                self.folders.add(path)
                 return Expected(f'{name}={path}\n', makes=path)
         removed = _REMOVE.fullmatch(command)
-        if removed and removed.group(1).rstrip('/') in self._folders:
+        if removed and removed.group(1).rstrip('/') in self.folders:
             return Expected('', removes=removed.group(1).rstrip('/'))
         if self.on and command.startswith('chmod u+'):
             mode, *paths = _words(command)[1:] or ['']
@@ -84,7 +90,7 @@ class Later:
 
     def holds(self, path: str) -> bool:
         """Is it a folder of this action, or in one?"""
-        return any(path.rstrip('/') == folder or path.startswith(folder + '/') for folder in self._folders)
+        return any(path.rstrip('/') == folder or path.startswith(folder + '/') for folder in self.folders)
 
     def takes(self, path: str, size: int) -> bool:
         """May a file of this size be written without waiting for it?"""
@@ -99,6 +105,7 @@ class Later:
     def settle(self, client: Client) -> None:
         """Wait for all that was not waited for; raises Again."""
         pending, self._pending, self._bytes = self._pending, [], 0
+        self._lane += 1
         wrong = False
         for handle, what, expected in pending:
             try:
@@ -121,6 +128,7 @@ class Unawaited:
 
     _attempt: Any
     _context: Any
+    transport: str
     _later: Later | None = None
 
     @staticmethod
@@ -129,7 +137,8 @@ class Unawaited:
         handlers.install(Again)
 
     def begin_action(self) -> None:
-        self._later = Later(f'{os.getpid()}.{next(_numbers)}')
+        if self.transport != 'local':  # whose files are copied by stock
+            self._later = Later(f'{os.getpid()}.{next(_numbers)}')
 
     def end_action(self) -> None:
         """Its `run` has returned, and may only remove its folders."""
@@ -139,7 +148,12 @@ class Unawaited:
             self._later.on = False
 
     def no_action(self) -> None:
-        self._later = None
+        """It is about to be run again, as if it had not been."""
+        later, self._later = self._later, None
+        if later and later.context is not None and not C.DEFAULT_KEEP_REMOTE_FILES:
+            for folder in later.folders:
+                self._attempt(lambda client, context=later.context, folder=folder: client.tell_to(
+                    context, 'processes', 'exec', {'argv': ['rm', '-rf', '--', folder], 'removes': folder}))
 
     def settle(self, client: Client) -> None:
         """Wait for all that was not waited for."""
@@ -159,7 +173,7 @@ class Unawaited:
         if not later or not later.pending:
             yield
             return
-        args['lane'] = later.name
+        args['lane'] = later.place
         try:
             yield
         except CallError as e:
@@ -181,7 +195,7 @@ class Unawaited:
             later.context = context
             makes = {'makes': expected.makes} if expected.makes and not C.DEFAULT_KEEP_REMOTE_FILES else {}
             handle = client.start(context, 'processes', 'exec', dict(
-                args, lane=later.name, expect=expected.answer, **makes))
+                args, lane=later.place, expect=expected.answer, **makes))
             later.add(handle, 'a command', expected.answer)
         return 0, expected.out, b''
 
@@ -197,7 +211,7 @@ class Unawaited:
         with open(in_path, 'rb') as source:
             mode, offset = stat.S_IMODE(os.fstat(source.fileno()).st_mode) & 0o777, 0
             for chunk in chunks(source):
-                args = {'path': out_path, 'offset': offset, 'mode': mode, 'lane': later.name, 'expect': WRITTEN}
+                args = {'path': out_path, 'offset': offset, 'mode': mode, 'lane': later.place, 'expect': WRITTEN}
                 later.add(client.start(context, 'files', 'write', args, chunk), f'writing {out_path}', WRITTEN)
                 offset += len(chunk)
         return True

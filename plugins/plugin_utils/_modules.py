@@ -31,22 +31,25 @@ def run(connection: Any, client: Client, module: ansiballz.ModuleRun, become: An
             'isolation': isolation(str(connection.get_option('mitosis_isolation')), payload)}
     if module.job:
         args.update(job=module.job, isolation='fork')
-    if item:
-        args.update(lane=item.lane, tell=True)
     for _ in range(4):
+        if item:
+            args.update(lane=list(item.place), tell=True)
         try:
             with connection.in_lane(client, args), News(connection) as news:
                 def on_progress(head: Any, data: bytes, news: News = news) -> None:
                     if 'sent' not in head:
                         news(head, data)
-                    elif item and not names:
+                    elif item:
                         item.sent()
+                        if not names:
+                            item.may_pass()
                 return client.call(ROOT, 'modules', 'run', dict(args, live=news.live and not module.job),
                                    payload.params.encode(), what=f'module {payload.fqn}', on_progress=on_progress)
         except CallError as e:
             error = e
         if item and error.kind in ('need-context', 'need-code'):
             item.alone()
+            item.in_new_lane()
         # Out of its handler: Ansible would tell it as the cause of what follows.
         if error.kind == 'need-context':
             connection._context(client, become, module.interpreter)

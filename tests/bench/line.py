@@ -82,7 +82,7 @@ class Line:
             thread.join(10)
 
     def between(self, start: float, end: float) -> tuple[int, int, int]:
-        """Of this time: bytes up, bytes down, and flights: how often something went up after something had come down."""
+        """Of this time: bytes up, down, and flights: how often something went up after something had come down."""
         found = [one for one in self.passed if start <= one.at <= end]
         flights = sum(one.up and not before.up for before, one in itertools.pairwise(found))
         return (sum(one.size for one in found if one.up), sum(one.size for one in found if not one.up),

@@ -1,5 +1,6 @@
-"""Round trips: how an action's time grows with the time of a round trip, and what it sends and gets.  Ours, stock Ansible
-with pipelining, and Mitogen, in turns, on a line to one host that is made slow.  Started by `./dev bench trips`.
+"""Round trips: how an action's time grows with the time of a round trip, and what it sends and gets.  Ours, stock
+Ansible with pipelining, and Mitogen, in turns, on a line to one host that is made slow.  Started by
+`./dev bench trips`.
 
 Round trips per item are a slope: seconds more, by seconds more of round trip, by items.  What does not wait for the
 line falls out."""
@@ -40,7 +41,8 @@ ACTIONS: dict[str, dict[str, Any]] = {
     "copy, changed": {"copy": {"content": "{n}", "dest": f"{FOLDER}/copy{{n}}", "mode": "0640"}},
     "template, new": {"template": {"src": "{{{{ bench_source }}}}/text", "dest": f"{FOLDER}/template{{n}}"}},
     "template, unchanged": {"template": {"src": "{{{{ bench_source }}}}/text", "dest": f"{FOLDER}/template{{n}}"}},
-    "assemble": {"assemble": {"src": "{{{{ bench_source }}}}/parts", "dest": f"{FOLDER}/parts{{n}}", "remote_src": False}},
+    "assemble": {"assemble": {"src": "{{{{ bench_source }}}}/parts", "dest": f"{FOLDER}/parts{{n}}",
+                              "remote_src": False}},
     "fetch": {"fetch": {"src": f"{FOLDER}/copy{{n}}", "dest": "{{{{ bench_folder }}}}/fetched/"}},
     "unarchive": {"unarchive": {"src": "{{{{ bench_source }}}}/archive.tar", "dest": FOLDER}},
     "async start": {"command": "echo {n}", "async": 60, "poll": 0},
@@ -122,9 +124,8 @@ def plain_ssh(line: Line, inventory: Path, rtts: list[float], rounds: int) -> Me
     _, variables = first_host(inventory)
     found = dict(variable.split("=", 1) for variable in variables)
     arguments = found.get("ansible_ssh_common_args", "").strip("'\"").split()
-    command = ["ssh", *arguments, "-p", str(line.port), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null",
-               "-o", "ControlPath=none", "-i", found.get("ansible_ssh_private_key_file", "").strip("'\""), "-l", found.get("ansible_user", "root"),
-               "127.0.0.1", "true"]
+    command = ["ssh", "-o", "StrictHostKeyChecking=no", *arguments, "-o", "ControlPath=none", "-p", str(line.port),
+               "-i", found["ansible_ssh_private_key_file"], "-l", found["ansible_user"], "127.0.0.1", "true"]
     measured = Measured()
     for _ in range(rounds):
         for rtt in rtts:
@@ -171,7 +172,8 @@ def main() -> int:
                 for rtt in rtts:
                     line.rtt = rtt
                     run_one(bench, side, measured[side.title], actions, arguments, rtt, line, Path(folder))
-    print(f"{machine()}; ansible-core {asked['ansible-core']}, Mitogen {asked['mitogen']}; round trips of {arguments.rtt} ms\n")
+    print(f"{machine()}; ansible-core {asked['ansible-core']}, Mitogen {asked['mitogen']}; round trips of "
+          f"{arguments.rtt} ms\n")
     show(measured, ssh, actions, arguments, rtts)
     return 0
 
@@ -209,7 +211,7 @@ def show(measured: dict[str, Measured], ssh: Measured, actions: list[str], argum
                          f"{side.slope(f'loop {name}', rtts, arguments.items):.2f} | {up} | {down} |")
         print(f"| {name} |{''.join(cells)}")
     plain = ssh.slope("true", rtts)
-    print(f"\nTo the end of the first command: round trips above those of `ssh host true` ({plain:.1f}), bytes up, down\n")
+    print(f"\nTo the end of the first command: round trips above `ssh host true` ({plain:.1f}), bytes up, down\n")
     print("| | above | bytes up | down |\n|---|---|---|---|")
     for title, side in measured.items():
         up, down, _ = side.bytes["first"]

@@ -8,7 +8,6 @@ import signal
 
 import pytest
 
-from mitogen_core.wire.errors import CallError
 from tests.support import leaks, standin
 from tests.support.standin import PROBE_NAME, Runners
 
@@ -351,54 +350,3 @@ def test_resources_of_the_closure(runners, shared):
     value = runners.probe(code).value
     assert value['source'] == value['data'] == standin.FILES['ansible/module_utils/extra.py']
     assert value['file'].endswith('/ansible_payload.zip/ansible/module_utils/extra.py')
-
-
-class Passed(Exception):
-    """The multiplexer has passed a request on."""
-
-
-def passed(head, bulk) -> None:
-    if head == {'sent': True}:
-        raise Passed
-
-
-def test_a_lane(runners, shared, fifo, tmp_path):
-    """Modules of a lane run one after the other, those of other lanes beside them; the third is cancelled."""
-    engine, there, path = shared.engine, fifo('there'), str(tmp_path / 'order')
-    clients = [engine.connect() for _ in range(5)]
-    note = f'open({path!r}, "a").write(module.params["code"][-1])'
-    handles = []
-    for number, code in enumerate((f'open({there!r}).read(); {note}', note, note, note)):
-        handles.append(runners.start(f'{code}  # {number}', client=clients[number], lane='one', tell=True))
-        with pytest.raises(Passed):
-            clients[number].wait(handles[-1], 'that it is passed on', 20, passed)
-    clients[2].close()
-    other = runners.start(f'{note}  # x', client=clients[4], lane='two')
-    assert engine.wait(other, clients[4]).rc == 0
-    with open(path) as file:
-        assert file.read() == 'x'
-    open(there, 'w').close()
-    assert [engine.wait(handles[n], clients[n]).rc for n in (3, 1, 0)] == [0, 0, 0]
-    with open(path) as file:
-        assert file.read() == 'x013'
-    for client in clients:
-        client.close()
-
-
-def test_a_module_of_a_lane_that_dies(runners, shared):
-    passed = []
-    first = runners.start('os.kill(os.getppid(), signal.SIGKILL)', lane='lane', tell=True)
-    other = shared.engine.connect()
-    second = runners.start('result["fine"] = True', client=other, lane='lane')
-    with pytest.raises(CallError, match='died'):
-        shared.engine.client.wait(first, 'a module', 20, on_progress=lambda head, bulk: passed.append(head))
-    assert passed == [{'sent': True}]
-    assert shared.engine.wait(second, other).value['fine']
-    other.close()
-
-
-def test_a_lane_without_code(runners):
-    with pytest.raises(CallError) as failed:
-        runners.probe('', lane='lane', payload='nothing')
-    assert failed.value.kind == 'need-code'
-    assert runners.probe('', lane='lane').rc == 0

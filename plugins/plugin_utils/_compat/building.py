@@ -35,7 +35,8 @@ UTILS = os.path.dirname(os.path.abspath(str(ansible.module_utils.__file__)))
 CACHE = 'ansiballz_cache'
 # What ansible-core's action plugins run, where that is not the module of their name.
 USED = {'assemble': ('stat', 'copy', 'file'), 'copy': ('stat', 'copy', 'file'), 'fetch': ('stat',),
-        'gather_facts': ('setup',), 'shell': ('command',), 'template': ('stat', 'copy', 'file'), 'unarchive': ('stat', 'unarchive')}
+        'gather_facts': ('setup',), 'shell': ('command',), 'template': ('stat', 'copy', 'file'),
+        'unarchive': ('stat', 'unarchive')}
 # These run their module themselves; others have nothing built.
 SIMPLE = ('', 'command', 'normal', 'uri')
 INCLUDES = ('include_role', 'include_tasks')

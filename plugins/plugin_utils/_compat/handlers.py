@@ -1,7 +1,7 @@
 """Runs of action plugins of ansible-core, told to their connection, and run again if it wishes so.
 
 TaskExecutor._get_action_handler_with_module_context(templar) returns the plugin whose `run` is called next, and
-`_original_path` is where PluginLoader found it: 2.16-2.21.
+`_original_path` is where PluginLoader found it; ShellBase.tmpdir is the folder that actions have made: 2.16-2.21.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def install(again: type[BaseException]) -> None:
         run = handler.run
 
         def run_once_or_again(*args: Any, **kwargs: Any) -> Any:
-            arguments = dict(handler._task.args)
+            arguments, folder = dict(handler._task.args), connection._shell.tmpdir
             connection.begin_action()
             try:
                 result = run(*args, **kwargs)
@@ -49,7 +49,7 @@ def install(again: type[BaseException]) -> None:
                 return result
             except again:
                 connection.no_action()
-            handler._task.args = arguments
+            handler._task.args, connection._shell.tmpdir = arguments, folder
             executor._handler = fresh()
             return executor._handler.run(*args, **kwargs)
         handler.run = run_once_or_again

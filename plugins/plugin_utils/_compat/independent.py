@@ -18,8 +18,8 @@ FILTERS = frozenset((
     'combine', 'comment', 'count', 'd', 'default', 'dict2items', 'dictsort', 'difference', 'dirname', 'e', 'escape',
     'extract', 'filesizeformat', 'first', 'flatten', 'float', 'forceescape', 'format', 'from_json', 'from_yaml',
     'groupby', 'hash', 'human_readable', 'human_to_bytes', 'indent', 'int', 'intersect', 'items', 'items2dict', 'join',
-    'last', 'length', 'list', 'log', 'lower', 'mandatory', 'map', 'max', 'md5', 'min', 'path_join', 'permutations', 'pow',
-    'product', 'quote', 'regex_escape', 'regex_findall', 'regex_replace', 'regex_search', 'reject', 'rejectattr',
+    'last', 'length', 'list', 'log', 'lower', 'mandatory', 'map', 'max', 'md5', 'min', 'path_join', 'permutations',
+    'pow', 'product', 'quote', 'regex_escape', 'regex_findall', 'regex_replace', 'regex_search', 'reject', 'rejectattr',
     'replace', 'reverse', 'root', 'round', 'safe', 'select', 'selectattr', 'sha1', 'slice', 'sort', 'split', 'splitext',
     'string', 'striptags', 'subelements', 'sum', 'symmetric_difference', 'ternary', 'title', 'to_json', 'to_nice_json',
     'to_nice_yaml', 'to_uuid', 'to_yaml', 'trim', 'truncate', 'type_debug', 'union', 'unique', 'upper', 'urldecode',
@@ -33,8 +33,8 @@ TESTS = frozenset((
 # Of text, lists and dictionaries; none that changes them.
 METHODS = frozenset((
     'capitalize', 'center', 'count', 'endswith', 'find', 'format', 'get', 'index', 'isalnum', 'isalpha', 'isdigit',
-    'items', 'join', 'keys', 'ljust', 'lower', 'lstrip', 'partition', 'replace', 'rfind', 'rjust', 'rpartition', 'rsplit',
-    'rstrip', 'split', 'splitlines', 'startswith', 'strip', 'swapcase', 'title', 'upper', 'values', 'zfill'))
+    'items', 'join', 'keys', 'ljust', 'lower', 'lstrip', 'partition', 'replace', 'rfind', 'rjust', 'rpartition',
+    'rsplit', 'rstrip', 'split', 'splitlines', 'startswith', 'strip', 'swapcase', 'title', 'upper', 'values', 'zfill'))
 # Names of Jinja and Ansible that are no variables.
 NAMES = frozenset(('omit', 'range', 'true', 'false', 'none', 'True', 'False', 'None'))
 GLOBALS = frozenset(('cycler', 'dict', 'finalize', 'hostvars', 'joiner', 'lipsum', 'lookup', 'namespace', 'now', 'q',
@@ -91,7 +91,7 @@ class Independence:
 @functools.cache
 def _parser() -> jinja2.Environment:
     parser = jinja2.Environment()
-    parser.filters, parser.tests = dict.fromkeys(FILTERS, str), dict.fromkeys(TESTS, bool)
+    parser.filters, parser.tests = {name: str for name in FILTERS}, {name: bool for name in TESTS}
     return parser
 
 

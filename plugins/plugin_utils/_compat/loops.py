@@ -68,7 +68,7 @@ class Loop:
 
     def own_names(self) -> frozenset[str]:
         """Variables that each item gets anew."""
-        return frozenset(name for name in (*self._names, 'ansible_loop', 'ansible_loop_var', 'ansible_index_var') if name)
+        return frozenset(filter(None, (*self._names, 'ansible_loop', 'ansible_loop_var', 'ansible_index_var')))
 
     def _variables_of(self, number: int) -> dict[str, Any]:
         """As _run_loop and TaskContext.start_loop set them."""

@@ -20,7 +20,7 @@ class Loop:
 
     def __init__(self, *items) -> None:
         self.items, self.number = [None, *items], 1
-        self.log, self.slots = [], []
+        self.log, self.slots, self.variables = [], [], {}
 
     def in_context(self, work):
         return work
@@ -60,7 +60,7 @@ def lane(loop: Loop, width: int = 4):
 def answered(event: threading.Event, value: str):
     """An item that waits for its answer, as soon as its request is sent."""
     def run(item):
-        item.sent()
+        item.may_pass()
         with baton.waiting():
             assert event.wait(20)
         return value
@@ -85,7 +85,7 @@ def test_no_more_than_its_width():
 
     def item(one):
         number.append(1)
-        one.sent()
+        one.may_pass()
         if len(number) == 2:
             event.set()
         with baton.waiting():
@@ -93,7 +93,7 @@ def test_no_more_than_its_width():
         return len(loop.slots)
     loop = Loop(*[item] * 9)
     with lane(loop, 2) as one:
-        assert set(one.take(None, {}) for _ in range(9)) == {2}
+        assert {one.take(None, {}) for _ in range(9)} == {2}
     assert [line for line in loop.log if line[0] == 'b'] == [f'begin {n}' for n in range(1, 10)]
 
 
@@ -136,7 +136,7 @@ def test_one_runs_at_a_time():
     def item(one):
         running.append(1)
         most.append(len(running))
-        one.sent()
+        one.may_pass()
         running.pop()
         with baton.waiting():
             pass

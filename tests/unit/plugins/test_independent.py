@@ -11,7 +11,8 @@ from tests.support import collection
 independent = collection.load('plugins.plugin_utils._compat.independent')
 VARIABLES = {
     'plain': 'text', 'number': 3, 'nested': {'list': ['a', {'b': None}]}, 'by_item': 'x {{ item }}',
-    'by_result': '{{ result.stdout }}', 'by_two': ['{{ by_one }}'], 'by_one': '{{ by_result }}', 'itself': '{{ itself }}',
+    'by_result': '{{ result.stdout }}', 'by_two': ['{{ by_one }}'], 'by_one': '{{ by_result }}',
+    'itself': '{{ itself }}',
     'looks': "{{ lookup('env', 'HOME') }}", 'object': object(), 'part': '{{ plain }}/{{ nested.list[0] }}'}
 
 
@@ -24,7 +25,8 @@ def check(others: bool = True):
     '{{ nested.list[1].b | default("none") }}', '{{ unknown | default(item) }}', '{% if item %}a{% else %}b{% endif %}',
     '{% for x in nested.list %}{{ x }}{{ loop.index }}{% endfor %}', '{{ item.split(",") | map("upper") | join }}',
     '{{ [item] | select("match", "a") | list }}', '{{ nested.list | selectattr("b", "defined") | list }}',
-    '{{ item is defined and item not in [1, 2] }}', '{{ omit }}', '{{ range(3) | list }}', '{{ "a" ~ item if item else omit }}',
+    '{{ item is defined and item not in [1, 2] }}', '{{ omit }}', '{{ range(3) | list }}',
+    '{{ "a" ~ item if item else omit }}',
     '{{ item | regex_replace("a", "b") | quote }}', '{% set x = item %}{{ x }}'])
 def test_independent(text: str):
     assert check().of(text)
@@ -52,8 +54,10 @@ def test_only_its_own():
 
 
 @pytest.mark.parametrize(('condition', 'expected'), [
-    ('item > 2', True), (['item is odd', 'plain == "x"'], True), (True, True), (None, True), ('result is changed', False),
-    (['item', 'by_result'], False), ('lookup("env", "A")', False), ('{{ item }}', False), ('item ==', False), (3.5, False)])
+    ('item > 2', True), (['item is odd', 'plain == "x"'], True), (True, True), (None, True), ('result is changed',
+    False),
+    (['item', 'by_result'], False), ('lookup("env", "A")', False), ('{{ item }}', False), ('item ==', False), (3.5,
+    False)])
 def test_conditions(condition, expected: bool):
     assert check().condition(condition) is expected
 
@@ -67,7 +71,8 @@ NAMES = st.sampled_from(['item', 'index', 'plain', 'nested', 'part', 'result', '
 
 
 @given(st.lists(NAMES, min_size=1, max_size=4), st.sampled_from(['{{{{ {0} }}}}', '{{{{ [{0}] | join(",") }}}}',
-                                                                 '{{% if {0} %}}x{{% endif %}}', '{{{{ {0} is defined }}}}']))
+                                                                 '{{% if {0} %}}x{{% endif %}}',
+                                                                 '{{{{ {0} is defined }}}}']))
 def test_one_that_may_change_is_enough(names, pattern: str):
     bad = {'result', 'by_result', 'looks', 'vars'}
     text = ' '.join(pattern.format(name) for name in names)

@@ -1,0 +1,112 @@
+"""Which answers of an action's commands are known before they are given."""
+
+from __future__ import annotations
+
+import pytest
+from ansible.plugins.loader import shell_loader
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support import collection
+
+later = collection.load('plugins.plugin_utils._later')
+CallError = later.CallError
+FOLDER = '/home/user/.ansible/tmp'
+
+
+def shell(name: str = 'sh'):
+    found = shell_loader.get(name)
+    found.set_options(var_options={})
+    return found
+
+
+def made(one, name: str = 'ansible-tmp-1.2-3-4', folder: str = FOLDER):
+    return one.expects(shell().mkdtemp(basefile=name, tmpdir=folder))
+
+
+def test_folders():
+    """What ansible-core's own shell plugin makes, and then does with it."""
+    one = later.Later('x')
+    expected = made(one)
+    path = f'{FOLDER}/ansible-tmp-1.2-3-4'
+    assert expected.answer == [{'rc': 0, 'out': len(expected.out)}, f'ansible-tmp-1.2-3-4={path}\n'.encode()]
+    assert expected.makes == path
+    assert one.expects(shell().chmod((path + '/', path + '/file'), 'u+x')).out == b''
+    assert one.expects(shell().chmod([path], 'u+rwx')).out == b''
+    assert one.expects(shell().remove(path + '/', recurse=True)).removes == path
+    one.on = False
+    assert one.expects(shell().remove(path, recurse=True)).removes == path
+    assert made(one, 'other') is None
+    assert one.expects(shell().chmod([path], 'u+x')) is None
+
+
+@pytest.mark.parametrize('command', [
+    'true', '', 'chmod u+x /etc', f'chmod u+x {FOLDER}', 'chmod u+x', f'chmod go+x {FOLDER}/ansible-tmp-1.2-3-4',
+    f'chmod u+x {FOLDER}/ansible-tmp-1.2-3-4x', f'chmod u+x {FOLDER}/ansible-tmp-1.2-3-4 /etc/passwd', "chmod u+x '",
+    f'rm -f -r {FOLDER} > /dev/null 2>&1', f'rm -f -r {FOLDER}/ansible-tmp-1.2-3-4; true > /dev/null 2>&1',
+    'rm -f -r / > /dev/null 2>&1', shell().mkdtemp(basefile='a b', tmpdir=FOLDER),
+    shell().mkdtemp(basefile='a', tmpdir='~'),
+    shell().mkdtemp(basefile='a', tmpdir='$HOME'), shell().mkdtemp(basefile='a', tmpdir='/a b'),
+    shell().mkdtemp(basefile='a', tmpdir='/`id`'), shell().mkdtemp(basefile='a', tmpdir='relative'),
+    shell().mkdtemp(basefile='a', tmpdir='/tmp', mode=0o755)])
+def test_others(command: str):
+    one = later.Later('x')
+    made(one)
+    assert one.expects(command) is None
+
+
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=255), max_size=20))
+def test_any_folder(folder: str):
+    """An expectation is only about words that a shell leaves as they are."""
+    expected = made(later.Later('x'), folder='/' + folder)
+    if expected:
+        assert expected.out.decode().split('=', 1)[1] == f'{expected.makes}\n'
+        assert not set(folder) & set(' \t$`"\'\\*?[]{}()<>|&;~!#\n')
+
+
+@pytest.mark.parametrize(('path', 'size', 'taken'), [
+    ('/file', 10, True), ('/file', later.MOST, True), ('/file', later.MOST + 1, False), ('/../x', 1, False)])
+def test_files(path: str, size: int, taken: bool):
+    one = later.Later('x')
+    made(one)
+    assert one.takes(f'{FOLDER}/ansible-tmp-1.2-3-4{path}', size) is taken
+    assert not one.takes(f'/etc{path}', 1)
+
+
+def test_not_more_than_fits():
+    one = later.Later('x')
+    made(one)
+    path = f'{FOLDER}/ansible-tmp-1.2-3-4/file'
+    assert one.takes(path, later.MOST - 1)
+    assert not one.takes(path, 2)
+
+
+class Client:
+    def __init__(self, *answers) -> None:
+        self.answers = list(answers)
+
+    def wait(self, handle, what):
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.mark.parametrize(('answers', 'again'), [
+    ([({'rc': 0, 'out': 0}, b''), (None, b'')], False), ([({'rc': 1, 'out': 0}, b''), (None, b'')], True),
+    ([({'rc': 0, 'out': 0}, b'warning'), (None, b'')], True),
+    ([({'rc': 0, 'out': 0}, b''), CallError('os', 'full')], True),
+    ([CallError('stopped', ''), CallError('stopped', '')], True)])
+def test_settle(answers, again: bool):
+    """All answers are taken, whatever the first is."""
+    one, client = later.Later('x'), Client(*answers)
+    one.add(1, 'a', [{'rc': 0, 'out': 0}, b''])
+    assert one.place == ['x.0', 1]
+    one.add(2, 'b', later.WRITTEN)
+    if again:
+        with pytest.raises(later.Again):
+            one.settle(client)
+    else:
+        one.settle(client)
+    assert not client.answers and not one.pending
+    assert one.place == ['x.1', 0]
