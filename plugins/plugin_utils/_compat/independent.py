@@ -88,10 +88,14 @@ class Independence:
         return self._known[name]
 
 
+def _any(*args: Any, **kwargs: Any) -> Any:
+    """It is never called."""
+
+
 @functools.cache
 def _parser() -> jinja2.Environment:
     parser = jinja2.Environment()
-    parser.filters, parser.tests = {name: str for name in FILTERS}, {name: bool for name in TESTS}
+    parser.filters, parser.tests = dict.fromkeys(FILTERS, _any), dict.fromkeys(TESTS, _any)
     return parser
 
 
