@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import resource
 import threading
 from collections.abc import Callable
 from typing import Any
 
 from . import _runtime
 from ._baton import Baton, mine, wait_for, waiting
-from ._compat.actions import action_of
+from ._compat.actions import action_of, module_of
 from ._compat.compiled import share_compiled
-from ._compat.independent import Independence
+from ._compat.independent import Independence, is_template
 from ._compat.loops import Loop, Outcome, in_loop, install
+from ._compat.options import variables_of
 
 # Action plugins whose only request is one module's run; '' is the one of modules without their own.
 ACTIONS = frozenset(('', 'command', 'normal', 'shell'))
@@ -24,16 +26,18 @@ WITHOUT_FACTS = frozenset((
     'dpkg_selections', 'expect', 'file', 'find', 'get_url', 'git', 'group', 'iptables', 'known_hosts', 'lineinfile',
     'ping', 'pip', 'replace', 'rpm_key', 'shell', 'slurp', 'stat', 'subversion', 'sysvinit', 'tempfile', 'user',
     'wait_for', 'yum_repository'))
-PREFIXES = ('', 'ansible.builtin.', 'ansible.legacy.')
 # A task that sets any of these is run item by item.
 SEQUENTIAL = ('until', 'retries', 'async_val', 'timeout', 'throttle', 'debugger', 'delegate_to', 'run_once')
 # These choose whom and how to reach, and must not be an item's.
 CHOOSING = ('become', 'become_exe', 'become_flags', 'become_method', 'become_user', 'connection', 'port', 'remote_user',
             'action')
-TEMPLATED = ('args', 'environment', 'vars', 'module_defaults', 'check_mode', 'diff', 'no_log', 'ignore_errors',
+TEMPLATED = ('args', 'name', 'environment', 'vars', 'module_defaults', 'check_mode', 'diff', 'no_log', 'ignore_errors',
              'ignore_unreachable', 'notify')
 # What a registered variable may be: the result of the item.
 RESULTS = ('_task.polymorphic_result', '_task.result')
+
+# Descriptors for whatever else this process does.
+RESERVED = 64
 
 _numbers = itertools.count(1)
 
@@ -44,17 +48,21 @@ class Lane:
     def __init__(self, loop: Loop, keys: list[str], width: int) -> None:
         """`keys` lead to its context."""
         self.keys = keys
-        self.place = _new_place()
+        self.place = [f'{os.getpid()}.item.{next(_numbers)}', 0]
         self._loop, self._width = loop, width
         # Nothing that chooses a plugin, or is told to one, is a template: items' connections do not differ.
-        self.keeps_connections = not any(name.startswith('ansible_') and isinstance(value, str) and '{{' in value
+        self.keeps_connections = not any(name.startswith('ansible_') and isinstance(value, str) and is_template(value)
                                          for name, value in loop.variables.items())
         self._outcomes: dict[int, Outcome] = {}
         # Items below these numbers: were begun; have sent their last request; have ended; were taken.
         self._begun = self._sent = self._ended = self._taken = loop.number
-        self._one_by_one = self._over = False
+        self._over = False
+        # An item had to wait for all before it; so has each that begins after that.
+        self.one_by_one = False
         self._threads: list[threading.Thread] = []
         self._idle = 0
+        # Why an item went the stock way, if one did.
+        self.reason = ''
         # Where this worker has no other threads, its only one holds it while the loop lasts.
         shared = mine()
         self._baton = shared or Baton()
@@ -69,10 +77,19 @@ class Lane:
         """What `_execute` would return for the item that is next."""
         number = self._taken
         self._next()
+        if not self._threads:
+            self._run_here(number)
         wait_for(self._arrived, lambda: number in self._outcomes)
         self._taken += 1
         self._next()
         return self._loop.take(executor, arguments, self._outcomes.pop(number))
+
+    def _run_here(self, number: int) -> None:
+        """There could be no thread."""
+        slot = self._loop.slot()
+        self._begun = number + 1
+        self._end(number, self._loop.run(slot, number))
+        self._finish(slot)
 
     def close(self) -> None:
         self._over = True
@@ -90,13 +107,13 @@ class Lane:
             self._next()
 
     def alone(self, number: int) -> None:
-        self._one_by_one = True
+        self.one_by_one = True
         wait_for(self._arrived, lambda: self._ended == number)
 
     def _may_begin(self) -> bool:
         number = self._begun
         return self._over or (self._sent == number < min(len(self._loop.items), self._taken + self._width)
-                              and (not self._one_by_one or self._ended == number))
+                              and (not self.one_by_one or self._ended == number))
 
     def _next(self) -> None:
         """Have the next item begun, if it may: by a thread that is free, or by one more."""
@@ -104,32 +121,43 @@ class Lane:
             return
         if self._idle:
             self._free.notify()
-        elif not self._over and len(self._threads) < self._width:
-            self._idle += 1
+        elif not self._over and len(self._threads) < self._width and _room():
             thread = threading.Thread(target=self._loop.in_context(self._work), daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:  # there may be no more
+                return
+            self._idle += 1
             self._threads.append(thread)
-            thread.start()
 
     def _work(self) -> None:
         with self._baton.held(_nothing):
-            slot, number = self._loop.slot(), self._begun
+            slot = self._loop.slot()
             try:
                 while True:
                     wait_for(self._free, self._may_begin)
                     self._idle -= 1
                     if self._over:
                         return
-                    number = self._begun
-                    self._begun += 1
-                    _runtime.set_item(Item(self, number))
-                    self._end(number, self._loop.run(slot, number))
-                    self._idle += 1
-            except BaseException as e:
-                self._end(number, Outcome(e))
+                    self._run(slot)
             finally:
-                if slot._connection is not None:
-                    slot._connection.close()
-                _runtime.drop_client()
+                self._finish(slot)
+
+    def _run(self, slot: Any) -> None:
+        number = self._begun
+        self._begun += 1
+        _runtime.set_item(Item(self, number))
+        outcome = self._loop.run(slot, number)
+        _runtime.set_item(None)
+        self._idle += 1
+        self._end(number, outcome)
+
+    def _finish(self, slot: Any) -> None:
+        if slot._connection is not None:
+            # The loop is one run of a task, which its first connection counts.
+            self.reason = slot._connection.uncounted() or self.reason
+            slot._connection.close()
+        _runtime.drop_client()
 
     def _end(self, number: int, outcome: Outcome) -> None:
         self._outcomes[number] = outcome
@@ -143,8 +171,13 @@ class Lane:
         self._next()
 
 
-def _new_place() -> list[Any]:
-    return [f'{os.getpid()}.item.{next(_numbers)}', 0]
+def _room() -> bool:
+    """Are there descriptors for one more thread?"""
+    try:
+        used = len(os.listdir('/dev/fd'))
+    except OSError:
+        return True
+    return used + RESERVED < resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
 def _nothing(waits: bool) -> None:
@@ -158,13 +191,9 @@ class Item:
         self._lane, self.number = lane, number
 
     @property
-    def place(self) -> list[Any]:
-        """Of its request: a lane of the context, and its number in it."""
-        return self._lane.place
-
-    def in_new_lane(self) -> None:
-        """There is another context, or will be."""
-        self._lane.place = _new_place()
+    def place(self) -> list[Any] | None:
+        """Of its request: a lane of the context, and its number in it; None: it has the context to itself."""
+        return None if self._lane.one_by_one else self._lane.place
 
     def sent(self) -> None:
         """Its request is on its way."""
@@ -204,28 +233,31 @@ def _lane(executor: Any, arguments: dict[str, Any]) -> Lane | bool | None:
         return None
     width = int(connection.get_option('mitosis_in_flight'))
     loop = Loop(executor, arguments)
-    if width < 2 or len(loop.items) - loop.number < 2 or not _independent(loop):
+    if width < 2 or len(loop.items) - loop.number < 2 or not _independent(loop, connection):
         return False
     lane = connection.lane = Lane(loop, connection.module_ran, width)
     return lane
 
 
-def _independent(loop: Loop) -> bool:
+def _independent(loop: Loop, connection: Any) -> bool:
     """Is it certain that no item of the loop depends on one before it?"""
     task, control = loop.task, loop.task.loop_control
     if any(getattr(task, name, None) for name in SEQUENTIAL) or control.pause or getattr(control, 'break_when', None):
         return False
-    if action_of(task) not in ACTIONS or any('{{' in str(getattr(task, name, '')) for name in CHOOSING):
+    if action_of(task) not in ACTIONS or any(is_template(str(getattr(task, name, ''))) for name in CHOOSING):
         return False
-    own = loop.own_names()
-    name = str(task.action)
-    known = any(name == prefix + module for prefix in PREFIXES for module in WITHOUT_FACTS)
+    own, known = loop.own_names(), module_of(task) in WITHOUT_FACTS
     # 2.21 has an expression for each name.
     registered = task.register if isinstance(task.register, dict) else {task.register: RESULTS[0]}
     changing = frozenset(str(name) for name in registered if name)
     check = Independence(loop.variables, own, changing, known)
     after = Independence(loop.variables, own | changing, frozenset(), known)
+    options = variables_of(connection)
     return (all(check.of(_plain(getattr(task, name, None))) for name in TEMPLATED)
+            and not options & changing
+            and all(check.of(value) for name, value in loop.variables.items()
+                    if name in options or (name.startswith('ansible_') and isinstance(value, str)))
+            and check.of(loop.items) and after.of(control.label)
             and check.condition(task.when)
             and all(after.condition(value) for value in (task.changed_when, task.failed_when))
             and all(expression in RESULTS for expression in registered.values()))

@@ -154,6 +154,7 @@ class Express(Contexts, Unawaited):
     def close(self) -> None:
         if self.lane:
             self.lane.close()
+            self._count = self.lane.reason or self._count
             self.lane = None
         if self._count is not None:
             _runtime.count(self._count)
@@ -162,6 +163,11 @@ class Express(Contexts, Unawaited):
         if self._profile:
             self._profile.end()
             self._profile.go_on()
+
+    def uncounted(self) -> str | None:
+        """What close() would count, which then does not."""
+        count, self._count = self._count, None
+        return count
 
     # the two ways
 

@@ -190,6 +190,7 @@ class Unawaited:
         """Send a command, and return its answer as if it had been given."""
         later = self._later
         if later and expected.removes:
+            later.settle(client)
             client.tell_to(context, 'processes', 'exec', dict(args, removes=expected.removes))
         elif later:
             later.context = context

@@ -32,7 +32,7 @@ def run(connection: Any, client: Client, module: ansiballz.ModuleRun, become: An
     if module.job:
         args.update(job=module.job, isolation='fork')
     for _ in range(4):
-        if item:
+        if item and item.place:
             args.update(lane=list(item.place), tell=True)
         try:
             with connection.in_lane(client, args), News(connection) as news:
@@ -49,7 +49,7 @@ def run(connection: Any, client: Client, module: ansiballz.ModuleRun, become: An
             error = e
         if item and error.kind in ('need-context', 'need-code'):
             item.alone()
-            item.in_new_lane()
+            args.pop('lane', None)
         # Out of its handler: Ansible would tell it as the cause of what follows.
         if error.kind == 'need-context':
             connection._context(client, become, module.interpreter)

@@ -8,16 +8,18 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import ansible.modules
 import ansible.plugins.action
 from ansible import constants as C
 from ansible.plugins.loader import action_loader, module_loader
 
+MODULES = os.path.dirname(os.path.abspath(str(ansible.modules.__file__)))
 ACTIONS = os.path.dirname(os.path.abspath(ansible.plugins.action.__file__))
 
 
 def action_of(task: Any) -> str | None:
     """The name of the task's action plugin in ansible-core, '' where it has none; None for any other plugin."""
-    if '{{' in str(task.action):
+    if '{{' in str(task.action) or '{%' in str(task.action):
         return None
     name = str(task.action)
     module = module_loader.find_plugin_with_context(name, collection_list=task.collections)
@@ -29,3 +31,10 @@ def action_of(task: Any) -> str | None:
         return ''
     folder, name = os.path.split(os.path.abspath(str(context.plugin_resolved_path)))
     return os.path.splitext(name)[0] if folder == ACTIONS else None
+
+
+def module_of(task: Any) -> str | None:
+    """The name of ansible-core's module of the task's name, None for any other module."""
+    context = module_loader.find_plugin_with_context(str(task.action), '.py', collection_list=task.collections)
+    folder, name = os.path.split(os.path.abspath(str(context.plugin_resolved_path or '')))
+    return os.path.splitext(name)[0] if folder == MODULES else None

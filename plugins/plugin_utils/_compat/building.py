@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import ansible.module_utils
-import ansible.modules
 from ansible import constants as C
 from ansible.executor.module_common import modify_module
 from ansible.parsing.dataloader import DataLoader
@@ -26,11 +25,10 @@ from ansible.template import Templar
 from ansible.utils.display import Display
 
 from . import core_version
-from .actions import action_of
+from .actions import MODULES, action_of
 
 display = Display()
 
-MODULES = os.path.dirname(os.path.abspath(str(ansible.modules.__file__)))
 UTILS = os.path.dirname(os.path.abspath(str(ansible.module_utils.__file__)))
 CACHE = 'ansiballz_cache'
 # What ansible-core's action plugins run, where that is not the module of their name.

@@ -44,9 +44,10 @@ def install(again: type[BaseException]) -> None:
             arguments, folder = dict(handler._task.args), connection._shell.tmpdir
             connection.begin_action()
             try:
-                result = run(*args, **kwargs)
-                connection.end_action()
-                return result
+                try:
+                    return run(*args, **kwargs)
+                finally:
+                    connection.end_action()
             except again:
                 connection.no_action()
             handler._task.args, connection._shell.tmpdir = arguments, folder

@@ -2,16 +2,22 @@
 certain, it can.
 
 A template may use names that are known not to change, and filters, tests and methods that look at nothing but their
-arguments: those of jinja2 and of ansible-core, 2.16-2.21.
+arguments: those of jinja2 and of ansible-core, 2.16-2.21.  `_original_path`, where PluginLoader found one: 2.16-2.21.
 """
 
 from __future__ import annotations
 
 import functools
+import os
 from typing import Any
 
+import ansible.plugins
 import jinja2
+from ansible.errors import AnsibleError
+from ansible.plugins.loader import filter_loader, test_loader
 from jinja2 import meta, nodes
+
+PLUGINS = os.path.dirname(os.path.abspath(str(ansible.plugins.__file__))) + os.sep
 
 FILTERS = frozenset((
     'abs', 'b64decode', 'b64encode', 'basename', 'batch', 'bool', 'capitalize', 'center', 'checksum', 'combinations',
@@ -39,10 +45,17 @@ METHODS = frozenset((
 NAMES = frozenset(('omit', 'range', 'true', 'false', 'none', 'True', 'False', 'None'))
 GLOBALS = frozenset(('cycler', 'dict', 'finalize', 'hostvars', 'joiner', 'lipsum', 'lookup', 'namespace', 'now', 'q',
                      'query', 'undef', 'vars'))
+# What vaulted variables are, until 2.18 and after.
+ENCRYPTED = ('AnsibleVaultEncryptedUnicode', 'EncryptedString')
 # Filters and tests that apply another one, which is their first argument.
 _BY_NAME: dict[str, frozenset[str]] = {'map': FILTERS, 'select': TESTS, 'reject': TESTS}
 _BY_NAME_SECOND = ('selectattr', 'rejectattr')
 _TEMPLATE = ('{{', '{%', '{#')
+
+
+def is_template(text: str) -> bool:
+    """May it be one?  A line at its start can give templates other marks."""
+    return any(mark in text for mark in _TEMPLATE) or text.startswith('#jinja2:')
 
 
 class Independence:
@@ -59,12 +72,12 @@ class Independence:
         if value is None or isinstance(value, (bool, int, float, bytes)):
             return True
         if isinstance(value, str):
-            return not any(mark in value for mark in _TEMPLATE) or self._names(_used(str.__str__(value)))
+            return not is_template(value) or self._names(_used(str.__str__(value)))
         if isinstance(value, dict):
             return all(self.of(key) and self.of(item) for key, item in value.items())
         if isinstance(value, (list, tuple)):
             return all(self.of(item) for item in value)
-        return False
+        return type(value).__name__ in ENCRYPTED and self.of(str(value))
 
     def condition(self, value: Any) -> bool:
         """Is a condition, or each of a list, independent?"""
@@ -88,6 +101,17 @@ class Independence:
         return self._known[name]
 
 
+@functools.cache
+def _is_core(loader: Any, name: str) -> bool:
+    """Is it not a plugin of the user's, of a name that ansible-core's or jinja2's has?"""
+    try:
+        found = loader.get(name)
+    except (AnsibleError, KeyError):
+        found = None
+    path = str(getattr(found, '_original_path', None) or '')
+    return not path or os.path.abspath(path).startswith(PLUGINS)
+
+
 def _any(*args: Any, **kwargs: Any) -> Any:
     """It is never called."""
 
@@ -102,6 +126,8 @@ def _parser() -> jinja2.Environment:
 @functools.lru_cache(256)
 def _used(text: str) -> frozenset[str] | None:
     """Names that a template uses; None where there is anything in it that is not known."""
+    if text.startswith('#jinja2:'):
+        return None
     try:
         tree = _parser().parse(text)
         pure = all(map(_is_pure, tree.find_all(nodes.Node)))
@@ -112,7 +138,8 @@ def _used(text: str) -> frozenset[str] | None:
 
 def _is_pure(node: nodes.Node) -> bool:
     if isinstance(node, (nodes.Filter, nodes.Test)):
-        if node.name not in (FILTERS if isinstance(node, nodes.Filter) else TESTS):
+        known, loader = (FILTERS, filter_loader) if isinstance(node, nodes.Filter) else (TESTS, test_loader)
+        if node.name not in known or not _is_core(loader, node.name):
             return False
         names = _BY_NAME.get(node.name, TESTS if node.name in _BY_NAME_SECOND else None)
         arguments = node.args[node.name in _BY_NAME_SECOND:]
@@ -123,6 +150,8 @@ def _is_pure(node: nodes.Node) -> bool:
         called = node.node
         return (isinstance(called, nodes.Getattr) and called.attr in METHODS) \
             or (isinstance(called, nodes.Name) and called.name == 'range')
+    if isinstance(node, nodes.Const):  # from 2.19 on templates in texts of expressions are templates
+        return not isinstance(node.value, str) or not is_template(node.value)
     if isinstance(node, nodes.Name):
         return node.name not in ('caller', 'self', 'super')
     return not isinstance(node, (nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends, nodes.CallBlock,

@@ -50,6 +50,14 @@ def full_name(name: str) -> str:
     return str(connection_loader.get(name, class_only=True).ansible_name)
 
 
+def variables_of(connection: Any) -> set[str]:
+    """Names of variables that a connection and its plugins get options from."""
+    plugins = [('connection', connection._load_name), ('shell', connection._shell._load_name)]
+    if connection.become:
+        plugins.append(('become', connection.become._load_name))
+    return {name for kind, plugin in plugins for name in C.config.get_plugin_vars(kind, plugin)}
+
+
 def define(stock: str, name: str) -> None:
     """Give plugin `name` the options of the stock connection plugin `stock`, and ours."""
     if C.config.has_configuration_definition('connection', name):
