@@ -48,7 +48,7 @@ class Lane:
     def __init__(self, loop: Loop, keys: list[str], width: int) -> None:
         """`keys` lead to its context."""
         self.keys = keys
-        self.place = [f'{os.getpid()}.item.{next(_numbers)}', 0]
+        self.place: list[Any] = [f'{os.getpid()}.item.{next(_numbers)}', 0]
         self._loop, self._width = loop, width
         # Nothing that chooses a plugin, or is told to one, is a template: items' connections do not differ.
         self.keeps_connections = not any(name.startswith('ansible_') and isinstance(value, str) and is_template(value)

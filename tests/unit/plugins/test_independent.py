@@ -39,7 +39,8 @@ def test_independent(text: str):
     '{{ item | some.collection.filter }}', '{{ nested.list.append(item) }}', '{{ item | map("random") | list }}',
     '{{ item | map(plain) | list }}', '{{ item | select(plain) | list }}', '{{ plain(item) }}', '{{ cycler(1, 2) }}',
     '{% include "x" %}', '{% import "x" as y %}', '{{ broken', '{% do x %}', '{{ item | select(*item) }}',
-    '{{ item | selectattr("a", "file") | list }}', '{{ item.__class__() }}', "#jinja2: x:'y'\\n{{ item }}", '{{ "{{ result }}" }}', '{{ self }}', '{{ [1].pop() }}'])
+    '{{ item | selectattr("a", "file") | list }}',
+    '{{ item.__class__() }}', "#jinja2: x:'y'\\n{{ item }}", '{{ "{{ result }}" }}', '{{ self }}', '{{ [1].pop() }}'])
 def test_dependent(text: str):
     assert not check().of(text)
     assert not check().of({'a': ['b', text]})
