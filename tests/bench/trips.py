@@ -210,6 +210,11 @@ def show(measured: dict[str, Measured], ssh: Measured, actions: list[str], argum
             cells.append(f" {side.slope(name, rtts, arguments.tasks):.2f} | "
                          f"{side.slope(f'loop {name}', rtts, arguments.items):.2f} | {up} | {down} |")
         print(f"| {name} |{''.join(cells)}")
+    print(f"\nSeconds of a loop of {arguments.items} items, with round trips of {arguments.rtt} ms\n")
+    print(f"| |{''.join(f' {title} |' for title in measured)}\n|---|" + "---|" * len(sides))
+    for name in actions:
+        took = [[statistics.median(side.seconds[f"loop {name}", rtt]) for rtt in rtts] for side in sides]
+        print(f"| {name} |{''.join(f' {low:.2f}, {high:.2f} |' for low, high in took)}")
     plain = ssh.slope("true", rtts)
     print(f"\nTo the end of the first command: round trips above `ssh host true` ({plain:.1f}), bytes up, down\n")
     print("| | above | bytes up | down |\n|---|---|---|---|")
