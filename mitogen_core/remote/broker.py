@@ -44,13 +44,14 @@ from .store import Store
 class Call(object):
     """A request being served; answered once.  `done` tells whoever works on it that nobody waits any more."""
 
+    on_done = None
+
     def __init__(self, broker, frame):
         self.broker = broker
         self.src, self.reply_to = frame.src, frame.reply_to
         self.state = 'waiting'
         self.since = broker.loop.clock()
         self.on_cancel = None
-        self.on_done = None
         # [value, bulk] of the only answer that the lane goes on after, and whether that was it.
         self.expected = None
         self.as_expected = None
@@ -265,11 +266,12 @@ class Broker(object):
     def _serve(self, call, service, head, bulk):
         handler = getattr(service, 'do_%s' % (head[1],), None) if service else None
         if handler:
-            # Any request may be in a lane (its name and number in it), and expect an answer: see Lanes.
+            # Any request may be in a lane (its name, the number in it, and 'last'), and expect an answer: see Lanes.
             args = head[2]
             lane, call.expected = args.pop(u'lane', None), args.pop(u'expect', None)
             if lane:
-                self.lanes.enter(lane[0], lane[1], call, lambda: self.guard(call, handler, call, args, bulk))
+                self.lanes.enter(lane[0], lane[1], call, lambda: self.guard(call, handler, call, args, bulk),
+                                 bool(lane[2:]))
             else:
                 handler(call, args, bulk)
         else:

@@ -1,7 +1,9 @@
 """Lanes: requests that are served one after the other, by their numbers: on the way small ones overtake large ones."""
 
-# Lanes where nothing waits are remembered until there are more than this.
-MOST = 1024
+import collections
+
+# Of lanes where nothing waits, those used last are remembered.
+MOST = 4096
 
 
 class Lane(object):
@@ -20,31 +22,40 @@ class Lanes(object):
     """
 
     def __init__(self):
-        self._lanes = {}
+        self._lanes = collections.OrderedDict()
 
-    def enter(self, name, number, call, serve):
-        """Have serve() called when those before `call` in this lane have their answers."""
-        lane = self._lanes.setdefault(name, Lane())
+    def enter(self, name, number, call, serve, last=False):
+        """Have serve() called when those before `call` in this lane have their answers; `last`: none will come."""
+        lane = self._lanes.pop(name, None) or Lane()
+        self._lanes[name] = lane
         lane.waiting[number] = call, serve
-        call.on_done = lambda: self._done(lane, call)
+        call.on_done = lambda: self._done(name, lane, number, call, last)
         self._go_on(lane)
         if len(self._lanes) > MOST:
-            for idle in [key for key, other in self._lanes.items() if not other.waiting and not other.running]:
-                if idle != name:
-                    del self._lanes[idle]
+            self._forget_one()
 
-    def _done(self, lane, call):
+    def _forget_one(self):
+        for name, lane in self._lanes.items():
+            if not lane.waiting and not lane.running:
+                del self._lanes[name]
+                return
+
+    def _done(self, name, lane, number, call, last):
         if lane.running is call:
             lane.running = None
             lane.next += 1
             lane.ended = lane.ended or call.as_expected is False
+            if last:
+                self._lanes.pop(name, None)
             self._go_on(lane)
+        elif number in lane.waiting:  # nobody waits for it any more; its turn is to come
+            lane.waiting[number] = call, None
 
     @staticmethod
     def _go_on(lane):
         while lane.running is None and lane.next in lane.waiting:
             call, serve = lane.waiting.pop(lane.next)
-            if call.state == 'done':  # nobody waits for it any more
+            if call.state == 'done':
                 lane.next += 1
                 continue
             lane.running = call

@@ -29,8 +29,6 @@ class Processes(object):
 
         def on_exit(code, out, err):
             self.running.remove(command)
-            if not code and args.get(u'makes'):
-                self.made.add(args[u'makes'])
             self.made.discard(args.get(u'removes'))
             call.reply({u'rc': code if code >= 0 else 128 - code, u'out': len(out)}, out + err)
 
@@ -38,6 +36,8 @@ class Processes(object):
                           args.get(u'cwd'), on_data=args.get(u'live') and (
                               lambda stream, data: call.progress({u'live': stream}, data)))
         self.running.append(command)
+        if args.get(u'makes'):
+            self.made.add(args[u'makes'])
         call.event('start')
         if not args.get(u'removes'):
             call.on_cancel = command.kill

@@ -24,7 +24,7 @@ from ._compat.callers import item_is_running, runs_the_tasks_command
 from ._compat.options import full_name
 from ._compat.recording import Meaning, Notes, explain, record_become, record_shell
 from ._contexts import Contexts
-from ._later import Unawaited
+from ._later import Again, Unawaited
 from ._login import NoInterpreter, Refused, Stock
 from ._news import News
 
@@ -184,6 +184,8 @@ class Express(Contexts, Unawaited):
 
     def _stock_way(self, reason: Stock, action: Any, *args: Any, **kwargs: Any) -> Any:
         self._alone()
+        if self._later and self._later.pending:
+            raise Again
         self._stock(str(reason))
         with waiting():
             return action(*args, **kwargs)
@@ -237,6 +239,7 @@ class Express(Contexts, Unawaited):
         elif not in_data:
             module = asyncs.parse(meaning.command, self._sent, self._notes.environments)
         if module:
+            _runtime.note_use(module.payload.fqn)
             try:
                 self.settle_for(client, become, module.interpreter)
                 answer = self._answer(*_modules.run(self, client, module, become))

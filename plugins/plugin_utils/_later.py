@@ -16,10 +16,12 @@ from collections.abc import Iterator
 from typing import Any
 
 from ansible import constants as C
+from ansible.errors import AnsibleError
 
 from ...mitogen_core.controller.client import Client, chunks
 from ...mitogen_core.wire.errors import CallError
 from ._compat import handlers
+from ._login import Stock
 
 # As ShellBase.mkdtemp says it, with nothing in its words that a shell would change.
 _WORD = r'([\w./:@%+,-]+)'
@@ -52,12 +54,16 @@ class Expected:
 class Later:
     """What one run of an action does not wait for, in lanes of this name; what is waited for ends its lane."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, makes: bool = True, folder: str | None = None) -> None:
+        """`makes`: is what it makes to be removed with its context?  `folder`: one that it has made before."""
+        self.name, self.makes = name, makes
+        self._client: Client | None = None
         self.context: int | None = None
         # Of the run of this action that is on; afterwards only its folders are removed.
         self.on = True
-        self.folders: set[str] = set()
+        self.folders: set[str] = {folder.rstrip('/')} if folder else set()
+        # Of these, those that may not be there.
+        self.made: set[str] = set()
         self._pending: list[tuple[int, str, list[Any]]] = []
         self._lane = 0
         self._bytes = 0
@@ -99,14 +105,21 @@ class Later:
         self._bytes += size
         return True
 
-    def add(self, handle: int, what: str, answer: list[Any]) -> None:
+    def add(self, client: Client, handle: int, what: str, answer: list[Any]) -> None:
+        self._client = client
         self._pending.append((handle, what, answer))
+
+    def forget(self) -> None:
+        """The answers will not come."""
+        self._pending, self._bytes = [], 0
+        self._lane += 1
 
     def settle(self, client: Client) -> None:
         """Wait for all that was not waited for; raises Again."""
-        pending, self._pending, self._bytes = self._pending, [], 0
-        self._lane += 1
-        wrong = False
+        pending, wrong = self._pending, bool(self._pending) and client is not self._client
+        self.forget()
+        if wrong:
+            raise Again
         for handle, what, expected in pending:
             try:
                 wrong |= list(client.wait(handle, what)) != expected
@@ -128,6 +141,7 @@ class Unawaited:
 
     _attempt: Any
     _context: Any
+    _shell: Any
     transport: str
     _later: Later | None = None
 
@@ -136,24 +150,29 @@ class Unawaited:
         """In a worker: have begin_action and the others called."""
         handlers.install(Again)
 
-    def begin_action(self) -> None:
+    def begin_action(self, job: bool) -> None:
+        """`job`: it may go on when its answer has come, and this run has ended."""
         if self.transport != 'local':  # whose files are copied by stock
-            self._later = Later(f'{os.getpid()}.{next(_numbers)}')
+            self._later = Later(f'{os.getpid()}.{next(_numbers)}', not job, self._shell.tmpdir)
 
     def end_action(self) -> None:
-        """Its `run` has returned, and may only remove its folders."""
+        """Its `run` is over, and may only remove its folders."""
         if self._later and self._later.pending:
-            self._attempt(self._later.settle)
+            try:
+                self._attempt(self._later.settle)
+            except Stock as e:
+                raise Again from e
         if self._later:
             self._later.on = False
 
     def no_action(self) -> None:
-        """It is about to be run again, as if it had not been."""
+        """What it does from here on is waited for."""
         later, self._later = self._later, None
         if later and later.context is not None and not C.DEFAULT_KEEP_REMOTE_FILES:
-            for folder in later.folders:
-                self._attempt(lambda client, context=later.context, folder=folder: client.tell_to(
-                    context, 'processes', 'exec', {'argv': ['rm', '-rf', '--', folder], 'removes': folder}))
+            for folder in later.made:
+                with contextlib.suppress(Stock, AnsibleError):
+                    self._attempt(lambda client, context=later.context, folder=folder: client.tell_to(
+                        context, 'processes', 'exec', {'argv': ['rm', '-rf', '--', folder], 'removes': folder}))
 
     def settle(self, client: Client) -> None:
         """Wait for all that was not waited for."""
@@ -173,14 +192,19 @@ class Unawaited:
         if not later or not later.pending:
             yield
             return
-        args['lane'] = later.place
+        args['lane'] = [*later.place, 'last']
         try:
             yield
         except CallError as e:
             if e.kind not in ('need-context', 'need-code'):  # else it has not left yet
                 later.settle(client)
             raise
+        except BaseException:
+            later.forget()
+            raise
         later.settle(client)
+        # It has done something by now, and can't be run again as if it had not.
+        later.on = False
 
     def expects(self, command: str) -> Expected | None:
         return self._later.expects(command) if self._later else None
@@ -194,10 +218,14 @@ class Unawaited:
             client.tell_to(context, 'processes', 'exec', dict(args, removes=expected.removes))
         elif later:
             later.context = context
-            makes = {'makes': expected.makes} if expected.makes and not C.DEFAULT_KEEP_REMOTE_FILES else {}
+            makes = {}
+            if expected.makes:
+                later.made.add(expected.makes)
+                if later.makes and not C.DEFAULT_KEEP_REMOTE_FILES:
+                    makes = {'makes': expected.makes}
             handle = client.start(context, 'processes', 'exec', dict(
                 args, lane=later.place, expect=expected.answer, **makes))
-            later.add(handle, 'a command', expected.answer)
+            later.add(client, handle, 'a command', expected.answer)
         return 0, expected.out, b''
 
     def put_later(self, client: Client, context: int, in_path: str, out_path: str) -> bool:
@@ -205,14 +233,15 @@ class Unawaited:
         later = self._later
         if later is None:
             return False
-        size = os.path.getsize(in_path) if os.path.isfile(in_path) else MOST
-        if later.context != context or not later.takes(out_path, size):
+        size = os.path.getsize(in_path) if os.path.isfile(in_path) else MOST + 1
+        if later.context not in (None, context) or not later.takes(out_path, size):
             later.settle(client)
             return False
+        later.context = context
         with open(in_path, 'rb') as source:
             mode, offset = stat.S_IMODE(os.fstat(source.fileno()).st_mode) & 0o777, 0
             for chunk in chunks(source):
                 args = {'path': out_path, 'offset': offset, 'mode': mode, 'lane': later.place, 'expect': WRITTEN}
-                later.add(client.start(context, 'files', 'write', args, chunk), f'writing {out_path}', WRITTEN)
+                later.add(client, client.start(context, 'files', 'write', args, chunk), f'writing {out_path}', WRITTEN)
                 offset += len(chunk)
         return True

@@ -82,6 +82,15 @@ def profile() -> Any:
     return _profile and _profile[1]
 
 
+def note_use(module: str) -> None:
+    """A module is about to run: see _compat/building.py."""
+    path = os.path.join(C.DEFAULT_LOCAL_TMP, 'mitosis', 'built')
+    try:
+        os.close(os.open(os.path.join(path, f'used-{module}'), os.O_WRONLY | os.O_CREAT, 0o600))
+    except OSError:  # nothing is built ahead
+        pass
+
+
 def count(reason: str) -> None:
     """Note one task run: '' for an accelerated one, else why it went the stock way."""
     line = reason.replace('\n', ' ')[:100] + '\n'

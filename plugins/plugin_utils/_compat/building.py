@@ -2,7 +2,7 @@
 
 modify_module(module_name, module_path, module_args, templar, task_vars, module_compression), which keeps what it built
 in DEFAULT_LOCAL_TMP/ansiballz_cache and looks there first: 2.16-2.21.  The names there are of ansible-core's own
-modules from 2.19 on; up to 2.18 a role's module of the same name has the same one.
+modules from 2.19 on; up to 2.18 a role's module of the same name has the same one.  action_write_locks: 2.16-2.18.
 PlayIterator._blocks, _play, PluginLoader._get_paths and _extra_dirs: 2.16-2.21.
 """
 
@@ -66,7 +66,7 @@ def _only_core(paths: list[str]) -> bool:
     if any(os.path.abspath(path) != UTILS and os.listdir(path) for path in utils):
         return False
     names = {os.path.basename(path) for path in paths}
-    return not any(names & set(os.listdir(path)) for path in module_loader._get_paths(subdirs=False)
+    return not any(names & set(os.listdir(path)) for path in module_loader._get_paths()
                    if os.path.isdir(path) and not os.path.abspath(path).startswith(MODULES))
 
 
@@ -104,19 +104,20 @@ class Builder:
 
     def check(self) -> None:
         """Forget what was built if there may be other modules or module_utils by now."""
-        if self._process is None or self._directories == self._count():
-            return
-        self.end()
-        for path, own in self._built():
-            with contextlib.suppress(OSError):
-                if os.path.samefile(path, own):
-                    os.unlink(path)
+        if self._process is not None and self._directories != self._count():
+            self.end()
 
     def end(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
-            self._process = None
+        """Forget what was built and not used."""
+        if self._process is None:
+            return
+        self._process.kill()
+        self._process.join()
+        self._process = None
+        for path, own in self._built():
+            with contextlib.suppress(OSError):
+                if os.path.samefile(path, own) and not os.path.exists(used(self._folder, os.path.basename(path))):
+                    os.unlink(path)
 
     def _built(self) -> Iterator[tuple[str, str]]:
         """(where stock looks for it, where it was built)."""
@@ -130,6 +131,10 @@ class Builder:
         """In the process that builds."""
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if core_version() < (2, 19):
+            # Whoever ends this process while it holds one would keep workers waiting.
+            from ansible.executor import action_write_locks
+            action_write_locks.action_write_locks = {None: multiprocessing.Lock()}
         nowhere = os.open(os.devnull, os.O_RDWR)
         for fd in range(3):
             os.dup2(nowhere, fd)
@@ -154,6 +159,11 @@ class Builder:
                 with contextlib.suppress(FileExistsError):
                     os.link(here, there)
         os._exit(0)
+
+
+def used(folder: str, name: str) -> str:
+    """A file that is there if a worker has used a module, whose name in full, or in the cache, this is."""
+    return os.path.join(folder, 'used-' + name.partition('-')[0])
 
 
 def folder(parent: str) -> str:

@@ -1,12 +1,15 @@
 """Runs of action plugins of ansible-core, told to their connection, and run again if it wishes so.
 
-TaskExecutor._get_action_handler_with_module_context(templar) returns the plugin whose `run` is called next, and
-`_original_path` is where PluginLoader found it; ShellBase.tmpdir is the folder that actions have made: 2.16-2.21.
+TaskExecutor._get_action_handler_with_module_context(templar) returns the plugin whose `run` is called next; the action
+`template` gets `copy` from its `_shared_loader_obj`; `_original_path` is where PluginLoader found a plugin;
+ShellBase.tmpdir is the folder that actions have made: 2.16-2.21.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable
 from typing import Any
 
 from ansible.executor.task_executor import TaskExecutor
@@ -15,17 +18,34 @@ from .actions import ACTIONS
 
 # What these do before their last request changes nothing here or on the target.
 REPEATABLE = frozenset(('assemble', 'command', 'copy', 'fetch', 'normal', 'package', 'script', 'service', 'shell',
-                        'template', 'unarchive', 'uri'))
+                        'unarchive', 'uri'))
 
 
-def _repeatable(handler: Any) -> bool:
+def _core_name(handler: Any) -> str:
+    """The name of a plugin of ansible-core, '' for others."""
     folder, name = os.path.split(os.path.abspath(str(getattr(handler, '_original_path', ''))))
-    return folder == ACTIONS and os.path.splitext(name)[0] in REPEATABLE
+    return os.path.splitext(name)[0] if folder == ACTIONS else ''
+
+
+class _Loaders:
+    """A plugin's loaders, of which action_loader.get(...) returns plugins whose runs are told."""
+
+    def __init__(self, loaders: Any, told: Callable[[Any, Callable[[], Any]], Any]) -> None:
+        self._loaders, self._told = loaders, told
+
+    def __getattr__(self, name: str) -> Any:
+        return self if name == 'action_loader' else getattr(self._loaders, name)
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        def fresh() -> Any:
+            return self._loaders.action_loader.get(*args, **kwargs)
+        return self._told(fresh(), fresh)
 
 
 def install(again: type[BaseException]) -> None:
-    """In a worker: runs of actions are within the connection's begin_action() and end_action(); `again` has it run anew
-    without them."""
+    """In a worker: have runs of actions begin and end by the connection's begin_action() and end_action(); `again` has
+    one run anew without them.
+    """
     stock = TaskExecutor._get_action_handler_with_module_context
     if stock.__name__ == 'get_handler':
         return
@@ -33,25 +53,55 @@ def install(again: type[BaseException]) -> None:
     def get_handler(self: Any, templar: Any) -> Any:
         handler, context = stock(self, templar)
         connection = self._connection
-        if hasattr(connection, 'begin_action') and _repeatable(handler):
-            _wrap(self, handler, connection, lambda: stock(self, templar)[0])
+        if not hasattr(connection, 'begin_action'):
+            return handler, context
+
+        def told(one: Any, fresh: Callable[[], Any]) -> Any:
+            if _core_name(one) in REPEATABLE:
+                one.run = _Told(one, connection, fresh, again)
+            return one
+
+        def fresh() -> Any:
+            self._handler = stock(self, templar)[0]
+            return self._handler
+        told(handler, fresh)
+        # It renders only once: what it copies may be copied twice.
+        if _core_name(handler) == 'template':
+            handler._shared_loader_obj = _Loaders(handler._shared_loader_obj, told)
         return handler, context
-
-    def _wrap(executor: Any, handler: Any, connection: Any, fresh: Any) -> None:
-        run = handler.run
-
-        def run_once_or_again(*args: Any, **kwargs: Any) -> Any:
-            arguments, folder = dict(handler._task.args), connection._shell.tmpdir
-            connection.begin_action()
-            try:
-                try:
-                    return run(*args, **kwargs)
-                finally:
-                    connection.end_action()
-            except again:
-                connection.no_action()
-            handler._task.args, connection._shell.tmpdir = arguments, folder
-            executor._handler = fresh()
-            return executor._handler.run(*args, **kwargs)
-        handler.run = run_once_or_again
     TaskExecutor._get_action_handler_with_module_context = get_handler
+
+
+class _Told:
+    """In place of a plugin's `run`."""
+
+    def __init__(self, handler: Any, connection: Any, fresh: Callable[[], Any], again: type[BaseException]) -> None:
+        self._handler, self._connection, self._fresh, self._again = handler, connection, fresh, again
+        self._run = handler.run
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        task, connection = self._handler._task, self._connection
+        arguments, folder = dict(task.args), connection._shell.tmpdir
+        connection.begin_action(bool(task.async_val))
+        try:
+            return self._once(*args, **kwargs)
+        except self._again:
+            connection.no_action()
+        except Exception:
+            raise
+        except BaseException:  # the task's time is up, or the user ends it
+            connection.no_action()
+            raise
+        task.args, connection._shell.tmpdir = arguments, folder
+        return self._fresh().run(*args, **kwargs)
+
+    def _once(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            result = self._run(*args, **kwargs)
+        except Exception:
+            # Perhaps because of an answer that was not the expected one; else it is as good as any.
+            with contextlib.suppress(Exception):
+                self._connection.end_action()
+            raise
+        self._connection.end_action()
+        return result

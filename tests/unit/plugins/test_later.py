@@ -100,9 +100,9 @@ class Client:
 def test_settle(answers, again: bool):
     """All answers are taken, whatever the first is."""
     one, client = later.Later('x'), Client(*answers)
-    one.add(1, 'a', [{'rc': 0, 'out': 0}, b''])
+    one.add(client, 1, 'a', [{'rc': 0, 'out': 0}, b''])
     assert one.place == ['x.0', 1]
-    one.add(2, 'b', later.WRITTEN)
+    one.add(client, 2, 'b', later.WRITTEN)
     if again:
         with pytest.raises(later.Again):
             one.settle(client)
@@ -110,3 +110,18 @@ def test_settle(answers, again: bool):
         one.settle(client)
     assert not client.answers and not one.pending
     assert one.place == ['x.1', 0]
+
+
+def test_another_client():
+    """Answers that went with their client are not waited for."""
+    one = later.Later('x')
+    one.add(Client(), 1, 'a', later.WRITTEN)
+    with pytest.raises(later.Again):
+        one.settle(Client((None, b'')))
+    assert not one.pending
+
+
+def test_a_folder_that_is_there():
+    one = later.Later('x', folder=FOLDER + '/made/')
+    assert one.takes(FOLDER + '/made/file', 1)
+    assert one.expects(shell().remove(FOLDER + '/made/', recurse=True))
