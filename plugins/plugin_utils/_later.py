@@ -186,12 +186,23 @@ class Unawaited:
             later.settle(client)
 
     @contextlib.contextmanager
-    def in_lane(self, client: Client, args: dict[str, Any]) -> Iterator[None]:
-        """Around a request with these arguments that is waited for: it is begun only if all went as expected before."""
+    def in_lane(self, client: Client, args: dict[str, Any], changes: bool = False) -> Iterator[None]:
+        """Around a request with these arguments that is waited for: it is begun only if all went as expected before.
+
+        `changes`: after it the action can't be run again as if it had done nothing.
+        """
         later = self._later
-        if not later or not later.pending:
+        if later and later.pending:
+            with self._behind(later, client, args):
+                yield
+        else:
             yield
-            return
+        if later and changes:
+            later.on = False
+
+    @staticmethod
+    @contextlib.contextmanager
+    def _behind(later: Later, client: Client, args: dict[str, Any]) -> Iterator[None]:
         args['lane'] = [*later.place, 'last']
         try:
             yield
@@ -203,8 +214,6 @@ class Unawaited:
             later.forget()
             raise
         later.settle(client)
-        # It has done something by now, and can't be run again as if it had not.
-        later.on = False
 
     def expects(self, command: str) -> Expected | None:
         return self._later.expects(command) if self._later else None

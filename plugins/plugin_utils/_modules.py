@@ -15,6 +15,9 @@ from ._isolation import isolation
 from ._login import Stock
 from ._news import News
 
+# Modules of ansible-core's that action plugins ask first; they change nothing.
+READING = ('ansible.modules.stat', 'ansible.modules.setup')
+
 
 def run(connection: Any, client: Client, module: ansiballz.ModuleRun, become: Any) -> tuple[Any, bytes]:
     """The answer of a module run: head and bulk.  Raises NoInterpreter, Stock, AnsibleConnectionFailure."""
@@ -35,7 +38,7 @@ def run(connection: Any, client: Client, module: ansiballz.ModuleRun, become: An
         if item and item.place:
             args.update(lane=list(item.place), tell=True)
         try:
-            with connection.in_lane(client, args), News(connection) as news:
+            with connection.in_lane(client, args, payload.fqn not in READING), News(connection) as news:
                 def on_progress(head: Any, data: bytes, news: News = news) -> None:
                     if 'sent' not in head:
                         news(head, data)
