@@ -64,8 +64,7 @@ def play(r: random.Random) -> dict[str, Any]:
     tasks += [{'name': 'what is there', 'shell': f'cd {FOLDER}; ls; cat log lines', 'ignore_errors': True},
               {'name': 'what is known', 'debug': {'msg': "{{ r.results | default([]) | map('dict2items') | map('length') | list }} "
                                                         "{{ z | default('no') | length }}"},
-               'ignore_errors': True},
-              {'name': 'removal', 'file': {'path': FOLDER, 'state': 'absent'}}]
+               'ignore_errors': True}]
     return {'hosts': 't1', 'gather_facts': False, 'tasks': tasks, 'vars': {'x': 'word', 'y': '{{ x }}/{{ n | default("") }}'},
             'handlers': [{'name': 'told', 'command': 'echo told'}]}
 
@@ -86,6 +85,8 @@ def test_random_loops(control: Control, stock: Control, seed: int):
         path = each.folder / 'play.yml'
         path.write_text(json.dumps([made]))
         found.append(each.playbook(path))
+        # Some of these plays end ansible-playbook 2.16 with a traceback.
+        assert control.tasks(f'- file: path={FOLDER} state=absent').code == 0
     left, right = found
     assert left.code == right.code, f'{json.dumps(made, indent=1)}\n{left}\n{right}'
     own = [(str(folder), 'FOLDER') for folder in (stock.folder, control.folder)]
