@@ -157,11 +157,8 @@ class Client:
     def put(self, context: int, path: str, chunks: Iterator[bytes], mode: int) -> None:
         """Write a file of a context's host; at most WINDOW chunks (CHUNK bytes each) are under way."""
         under_way: collections.deque[int] = collections.deque()
-        offset = 0
-        for chunk in chunks:
-            args = {'path': path, 'offset': offset, 'mode': mode}
+        for args, chunk in writes(path, chunks, mode):
             under_way.append(self.start(context, 'files', 'write', args, chunk))
-            offset += len(chunk)
             if len(under_way) >= WINDOW:
                 self.wait(under_way.popleft(), f'writing {path}')
         while under_way:
@@ -182,6 +179,14 @@ class Client:
             end = end or len(chunk) < CHUNK
             if chunk:
                 yield chunk
+
+
+def writes(path: str, chunks: Iterator[bytes], mode: int) -> Iterator[tuple[dict[str, Any], bytes]]:
+    """The requests (args and bulk of files.write) that make a file of these chunks."""
+    offset = 0
+    for chunk in chunks:
+        yield {'path': path, 'offset': offset, 'mode': mode}, chunk
+        offset += len(chunk)
 
 
 def chunks(source: BinaryIO) -> Iterator[bytes]:

@@ -196,11 +196,8 @@ class Item:
         return None if self._lane.one_by_one else self._lane.place
 
     def sent(self) -> None:
-        """Its request is on its way."""
+        """Its request is on its way, and it will have no other: the next may begin."""
         self._lane.place[1] += 1
-
-    def may_pass(self) -> None:
-        """It will have no other: the next may begin."""
         self._lane.sent(self.number)
 
     def alone(self) -> None:

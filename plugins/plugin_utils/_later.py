@@ -18,7 +18,7 @@ from typing import Any
 from ansible import constants as C
 from ansible.errors import AnsibleError
 
-from ...mitogen_core.controller.client import Client, chunks
+from ...mitogen_core.controller.client import Client, chunks, writes
 from ...mitogen_core.wire.errors import CallError
 from ._compat import handlers
 from ._login import Stock
@@ -248,9 +248,8 @@ class Unawaited:
             return False
         later.context = context
         with open(in_path, 'rb') as source:
-            mode, offset = stat.S_IMODE(os.fstat(source.fileno()).st_mode) & 0o777, 0
-            for chunk in chunks(source):
-                args = {'path': out_path, 'offset': offset, 'mode': mode, 'lane': later.place, 'expect': WRITTEN}
+            mode = stat.S_IMODE(os.fstat(source.fileno()).st_mode) & 0o777
+            for args, chunk in writes(out_path, chunks(source), mode):
+                args.update(lane=later.place, expect=WRITTEN)
                 later.add(client, client.start(context, 'files', 'write', args, chunk), f'writing {out_path}', WRITTEN)
-                offset += len(chunk)
         return True

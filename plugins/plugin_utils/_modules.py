@@ -38,16 +38,10 @@ def run(connection: Any, client: Client, module: ansiballz.ModuleRun, become: An
         if item and item.place:
             args.update(lane=list(item.place), tell=True)
         try:
-            with connection.in_lane(client, args, payload.fqn not in READING), News(connection) as news:
-                def on_progress(head: Any, data: bytes, news: News = news) -> None:
-                    if 'sent' not in head:
-                        news(head, data)
-                    elif item:
-                        item.sent()
-                        if not names:
-                            item.may_pass()
+            with connection.in_lane(client, args, payload.fqn not in READING), \
+                    News(connection, on_sent=item and item.sent) as news:
                 return client.call(ROOT, 'modules', 'run', dict(args, live=news.live and not module.job),
-                                   payload.params.encode(), what=f'module {payload.fqn}', on_progress=on_progress)
+                                   payload.params.encode(), what=f'module {payload.fqn}', on_progress=news)
         except CallError as e:
             error = e
         if item and error.kind in ('need-context', 'need-code'):

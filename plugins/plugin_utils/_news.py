@@ -23,8 +23,10 @@ _ESCAPES = re.compile(r'\x1b(\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)?|[@
 class News:
     """on_progress of one call.  What is told is told at once, on stderr: a warning would come with the result."""
 
-    def __init__(self, connection: Any, wanted: Callable[[], bool] = lambda: True) -> None:
-        self._connection = connection
+    def __init__(self, connection: Any, wanted: Callable[[], bool] = lambda: True,
+                 on_sent: Callable[[], None] | None = None) -> None:
+        """on_sent() is called when the multiplexer has passed the call on, if it was to tell."""
+        self._connection, self._on_sent = connection, on_sent
         # Is the call to tell what it prints?
         self.live = bool(connection.get_option('mitosis_live') and not connection._play_context.no_log and wanted())
         self._rest = {1: b'', 2: b''}
@@ -37,7 +39,10 @@ class News:
             self._print(rest)
 
     def __call__(self, head: Any, data: bytes) -> None:
-        if 'silent' in head:
+        if 'sent' in head:
+            if self._on_sent:
+                self._on_sent()
+        elif 'silent' in head:
             what = f'has been silent for {head["silent"]} s' if head['silent'] else 'is back'
             self._say(f'mitosis: {head["name"]} {what}', C.COLOR_WARN)
         elif self.live and head.get('live') in self._rest:

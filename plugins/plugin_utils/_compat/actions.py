@@ -17,6 +17,12 @@ MODULES = os.path.dirname(os.path.abspath(str(ansible.modules.__file__)))
 ACTIONS = os.path.dirname(os.path.abspath(ansible.plugins.action.__file__))
 
 
+def name_in(folder: str, path: Any) -> str | None:
+    """The name of a plugin whose file is in this folder, None for any other."""
+    found, name = os.path.split(os.path.abspath(str(path or '')))
+    return os.path.splitext(name)[0] if found == folder else None
+
+
 def action_of(task: Any) -> str | None:
     """The name of the task's action plugin in ansible-core, '' where it has none; None for any other plugin."""
     if '{{' in str(task.action) or '{%' in str(task.action):
@@ -29,12 +35,10 @@ def action_of(task: Any) -> str | None:
     context = action_loader.find_plugin_with_context(str(task.action), collection_list=task.collections)
     if not context.resolved:
         return ''
-    folder, name = os.path.split(os.path.abspath(str(context.plugin_resolved_path)))
-    return os.path.splitext(name)[0] if folder == ACTIONS else None
+    return name_in(ACTIONS, context.plugin_resolved_path)
 
 
 def module_of(task: Any) -> str | None:
     """The name of ansible-core's module of the task's name, None for any other module."""
     context = module_loader.find_plugin_with_context(str(task.action), '.py', collection_list=task.collections)
-    folder, name = os.path.split(os.path.abspath(str(context.plugin_resolved_path or '')))
-    return os.path.splitext(name)[0] if folder == MODULES else None
+    return name_in(MODULES, context.plugin_resolved_path)

@@ -44,7 +44,7 @@ MOST = 24
 
 
 def wanted(tasks: list[Any]) -> list[str]:
-    """Names of ansible-core's modules that tasks of a play will run, in order; those that may be skipped last."""
+    """Paths of ansible-core's modules that tasks of a play will run, in order; those that may be skipped last."""
     found: dict[str, str] = {}
     for task in sorted(tasks, key=lambda task: bool(task.when)):
         action = action_of(task)

@@ -8,23 +8,21 @@ ShellBase.tmpdir is the folder that actions have made: 2.16-2.21.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable
 from typing import Any
 
 from ansible.executor.task_executor import TaskExecutor
 
-from .actions import ACTIONS
+from .actions import ACTIONS, name_in
 
 # What these do before their last request changes nothing here or on the target.
 REPEATABLE = frozenset(('assemble', 'command', 'copy', 'fetch', 'normal', 'package', 'script', 'service', 'shell',
                         'unarchive', 'uri'))
 
 
-def _core_name(handler: Any) -> str:
-    """The name of a plugin of ansible-core, '' for others."""
-    folder, name = os.path.split(os.path.abspath(str(getattr(handler, '_original_path', ''))))
-    return os.path.splitext(name)[0] if folder == ACTIONS else ''
+def _core_name(handler: Any) -> str | None:
+    """The name of a plugin of ansible-core, None for others."""
+    return name_in(ACTIONS, getattr(handler, '_original_path', None))
 
 
 class _Loaders:

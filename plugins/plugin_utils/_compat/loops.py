@@ -32,9 +32,9 @@ _stock: Any = None
 class Outcome:
     """What `_execute` did for an item: its value or what it raised, and what it changed besides."""
 
-    def __init__(self, error: BaseException | None = None) -> None:
+    def __init__(self) -> None:
         self.value: Any = None
-        self.error = error
+        self.error: BaseException | None = None
         self.task: Any = None
         self.play_context: Any = None
         self.variables: dict[str, Any] = {}

@@ -60,7 +60,7 @@ def lane(loop: Loop, width: int = 4):
 def answered(event: threading.Event, value: str):
     """An item that waits for its answer, as soon as its request is sent."""
     def run(item):
-        item.may_pass()
+        item.sent()
         with baton.waiting():
             assert event.wait(20)
         return value
@@ -85,7 +85,7 @@ def test_no_more_than_its_width():
 
     def item(one):
         number.append(1)
-        one.may_pass()
+        one.sent()
         if len(number) == 2:
             event.set()
         with baton.waiting():
@@ -136,7 +136,7 @@ def test_one_runs_at_a_time():
     def item(one):
         running.append(1)
         most.append(len(running))
-        one.may_pass()
+        one.sent()
         running.pop()
         with baton.waiting():
             pass
