@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # In the order in which they import each other.
 SHIPPED = (
     'wire/py23.py', 'wire/errors.py', 'wire/constants.py', 'wire/frames.py', 'wire/payloads.py', 'wire/states.py',
-    'wire/router.py', 'wire/hello.py',
+    'wire/router.py', 'wire/hello.py', 'wire/choices.py',
     'remote/loop.py', 'remote/outbox.py', 'remote/link.py', 'remote/children.py', 'remote/store.py',
     'remote/services.py', 'remote/lanes.py', 'remote/broker.py', 'remote/entry.py',
 )

@@ -23,6 +23,8 @@ SOCKET = 'mux.sock'
 PROFILE = 'MITOSIS_PROFILE'
 # Requests of one file that are under way at the same time, CHUNK bytes each.
 WINDOW = 8
+# Bytes of a file that are asked for before it is known that it is wanted.
+SMALL_FILE = 16 << 10
 # After this silence, while an answer may take any time, the multiplexer is asked whether it is alive.
 PROBE_SECONDS = 30
 
@@ -77,6 +79,11 @@ class Client:
     def tell_to(self, dst: int, service: str, method: str, args: dict[str, Any], bulk: bytes = b'') -> None:
         """Send a context a request whose answer does not matter."""
         self._unwanted.add(self.start(dst, service, method, args, bulk))
+
+    def forget(self, handle: int) -> None:
+        """The answer of a request does not matter any more."""
+        self._unwanted.add(handle)
+        self._frames = collections.deque(frame for frame in self._frames if frame.handle != handle)
 
     def wait(self, handle: int, what: str, timeout: float | None = None,
              on_progress: Callable[[Any, bytes], None] | None = None) -> tuple[Any, bytes]:
@@ -164,19 +171,23 @@ class Client:
         while under_way:
             self.wait(under_way.popleft(), f'writing {path}')
 
-    def get(self, context: int, path: str) -> Iterator[bytes]:
-        """The chunks of a file of a context's host."""
-        under_way: collections.deque[int] = collections.deque()
+    def get(self, context: int, path: str, first: int | None = None) -> Iterator[bytes]:
+        """The chunks of a file of a context's host.  `first`: the handle of a request of its first SMALL_FILE bytes."""
+        under_way: collections.deque[tuple[int, int]] = collections.deque()
         offset = 0
+        if first is not None:
+            under_way.append((first, SMALL_FILE))
+            offset = SMALL_FILE
         end = False
         while not end or under_way:
-            while not end and len(under_way) < WINDOW:
-                under_way.append(self.start(context, 'files', 'read', {'path': path, 'offset': offset, 'size': CHUNK}))
+            # Most files are small: see first whether there is more than one chunk.
+            while not end and len(under_way) < (WINDOW if offset > CHUNK else 1):
+                under_way.append((self.start(context, 'files', 'read', {
+                    'path': path, 'offset': offset, 'size': CHUNK}), CHUNK))
                 offset += CHUNK
-                if offset == CHUNK:
-                    break  # most files are small: see first whether there is more
-            chunk = self.wait(under_way.popleft(), f'reading {path}')[1]
-            end = end or len(chunk) < CHUNK
+            handle, size = under_way.popleft()
+            chunk = self.wait(handle, f'reading {path}')[1]
+            end = end or len(chunk) < size
             if chunk:
                 yield chunk
 

@@ -10,6 +10,7 @@ import socket
 import sys
 
 from ..wire import states
+from ..wire.choices import choose
 from ..wire.constants import (
     ADD_ROUTE,
     CALL_FUNCTION,
@@ -52,9 +53,9 @@ class Call(object):
         self.state = 'waiting'
         self.since = broker.loop.clock()
         self.on_cancel = None
-        # [value, bulk] of the only answer that the lane goes on after, and whether that was it.
-        self.expected = None
-        self.as_expected = None
+        # Of a lane: [value, bulk] of the only answer that it goes on after, or choices; was it so, and which was it?
+        self.expected = self.choices = None
+        self.as_expected = self.choice = None
         broker.calls[(self.src, self.reply_to)] = self
 
     def event(self, event):
@@ -77,14 +78,22 @@ class Call(object):
     def reply(self, value=None, bulk=b''):
         """Send the answer."""
         self.as_expected = self.expected in (None, [value, bulk])
+        if self.choices:
+            self.choice = choose(self.choices, value, bulk)
+            self.as_expected = self.choice is not None
         self._send([u'ok', value], bulk)
         self.event('answer')
 
     def fail(self, kind, text):
         """Send the news that the call failed."""
-        self.as_expected = self.expected is None
+        self.as_expected = not (self.expected or self.choices)
         self._send([u'error', {u'kind': to_text(kind), u'text': to_text(text)}])
         self.event('answer')
+
+    def skip(self):
+        """Fail, as those of another choice do; their lane goes on."""
+        self.expected = self.choices = None
+        self.fail('skipped', 'what came before it was another choice')
 
     def cancel(self):
         """Nobody waits for the answer any more."""
@@ -266,12 +275,13 @@ class Broker(object):
     def _serve(self, call, service, head, bulk):
         handler = getattr(service, 'do_%s' % (head[1],), None) if service else None
         if handler:
-            # Any request may be in a lane (its name, the number in it, and 'last'), and expect an answer: see Lanes.
+            # Any request may be in a lane (its name, the number in it, and 'last'): see Lanes.
             args = head[2]
-            lane, call.expected = args.pop(u'lane', None), args.pop(u'expect', None)
+            lane, choice = args.pop(u'lane', None), args.pop(u'choice', None)
+            call.expected, call.choices = args.pop(u'expect', None), args.pop(u'choices', None)
             if lane:
                 self.lanes.enter(lane[0], lane[1], call, lambda: self.guard(call, handler, call, args, bulk),
-                                 bool(lane[2:]))
+                                 bool(lane[2:]), choice)
             else:
                 handler(call, args, bulk)
         else:

@@ -12,23 +12,25 @@ class Lane(object):
         self.waiting = {}
         self.running = None
         self.ended = False
+        self.choice = None
 
 
 class Lanes(object):
     """The lanes of a broker, by name.  The first request of a lane has number 0.
 
     A request that expects an answer and gets another one ends its lane: those behind it, now or later, fail as
-    'stopped'; they were not begun.
+    'stopped'; they were not begun.  One that has choices lets those behind it that are of another choice fail as
+    'skipped'; an answer that is like none of them was not expected.
     """
 
     def __init__(self):
         self._lanes = collections.OrderedDict()
 
-    def enter(self, name, number, call, serve, last=False):
+    def enter(self, name, number, call, serve, last=False, choice=None):
         """Have serve() called when those before `call` in this lane have their answers; `last`: none will come."""
         lane = self._lanes.pop(name, None) or Lane()
         self._lanes[name] = lane
-        lane.waiting[number] = call, serve
+        lane.waiting[number] = call, serve, choice
         call.on_done = lambda: self._done(name, lane, number, call, last)
         self._go_on(lane)
         if len(self._lanes) > MOST:
@@ -45,21 +47,24 @@ class Lanes(object):
             lane.running = None
             lane.next += 1
             lane.ended = lane.ended or call.as_expected is False
+            lane.choice = lane.choice if call.choice is None else call.choice
             if last:
                 self._lanes.pop(name, None)
             self._go_on(lane)
         elif number in lane.waiting:  # nobody waits for it any more; its turn is to come
-            lane.waiting[number] = call, None
+            lane.waiting[number] = call, None, None
 
     @staticmethod
     def _go_on(lane):
         while lane.running is None and lane.next in lane.waiting:
-            call, serve = lane.waiting.pop(lane.next)
+            call, serve, choice = lane.waiting.pop(lane.next)
             if call.state == 'done':
                 lane.next += 1
                 continue
             lane.running = call
             if lane.ended:
                 call.fail('stopped', 'what came before it went another way')
+            elif choice not in (None, lane.choice):
+                call.skip()
             else:
                 serve()

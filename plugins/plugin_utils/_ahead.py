@@ -18,14 +18,14 @@ from ._compat.independent import Independence, is_template
 from ._compat.loops import Loop, Outcome, in_loop, install
 from ._compat.options import variables_of
 
-# Action plugins whose only request is one module's run; '' is the one of modules without their own.
-ACTIONS = frozenset(('', 'command', 'normal', 'shell'))
-# Modules of ansible-core that return no facts, ever.
+# Action plugins that change nothing on a target before their last request; '' is the one of modules without their own.
+ACTIONS = frozenset(('', 'command', 'copy', 'fetch', 'normal', 'raw', 'script', 'shell', 'template', 'unarchive'))
+# Modules and actions of ansible-core that return no facts, ever.
 WITHOUT_FACTS = frozenset((
-    'apt', 'apt_key', 'apt_repository', 'blockinfile', 'command', 'cron', 'deb822_repository', 'debconf', 'dnf', 'dnf5',
-    'dpkg_selections', 'expect', 'file', 'find', 'get_url', 'git', 'group', 'iptables', 'known_hosts', 'lineinfile',
-    'ping', 'pip', 'replace', 'rpm_key', 'shell', 'slurp', 'stat', 'subversion', 'sysvinit', 'tempfile', 'user',
-    'wait_for', 'yum_repository'))
+    'apt', 'apt_key', 'apt_repository', 'blockinfile', 'command', 'copy', 'cron', 'deb822_repository', 'debconf', 'dnf',
+    'dnf5', 'dpkg_selections', 'expect', 'fetch', 'file', 'find', 'get_url', 'git', 'group', 'iptables', 'known_hosts',
+    'lineinfile', 'ping', 'pip', 'raw', 'replace', 'rpm_key', 'script', 'shell', 'slurp', 'stat', 'subversion',
+    'sysvinit', 'tempfile', 'template', 'unarchive', 'user', 'wait_for', 'yum_repository'))
 # A task that sets any of these is run item by item.
 SEQUENTIAL = ('until', 'retries', 'async_val', 'timeout', 'throttle', 'debugger', 'delegate_to', 'run_once')
 # These choose whom and how to reach, and must not be an item's.
@@ -45,9 +45,9 @@ _numbers = itertools.count(1)
 class Lane:
     """The items of a loop that are under way.  All of its state changes with the baton held."""
 
-    def __init__(self, loop: Loop, keys: list[str], width: int) -> None:
+    def __init__(self, loop: Loop, keys: list[str], context: int, width: int) -> None:
         """`keys` lead to its context."""
-        self.keys = keys
+        self.keys, self.context = keys, context
         self.place: list[Any] = [f'{os.getpid()}.item.{next(_numbers)}', 0]
         self._loop, self._width = loop, width
         # Nothing that chooses a plugin, or is told to one, is a template: items' connections do not differ.
@@ -108,6 +108,9 @@ class Lane:
 
     def alone(self, number: int) -> None:
         self.one_by_one = True
+        wait_for(self._arrived, lambda: self._ended == number)
+
+    def turn(self, number: int) -> None:
         wait_for(self._arrived, lambda: self._ended == number)
 
     def _may_begin(self) -> bool:
@@ -189,20 +192,31 @@ class Item:
 
     def __init__(self, lane: Lane, number: int) -> None:
         self._lane, self.number = lane, number
+        self._spent = False
 
     @property
     def place(self) -> list[Any] | None:
-        """Of its request: a lane of the context, and its number in it; None: it has the context to itself."""
+        """Of its next request: a lane of the context, and the number in it, which changes; None: it has the context to
+        itself."""
         return None if self._lane.one_by_one else self._lane.place
 
-    def sent(self) -> None:
-        """Its request is on its way, and it will have no other: the next may begin."""
+    def passed(self) -> None:
+        """A request in that place is on its way."""
         self._lane.place[1] += 1
+
+    def sent(self) -> None:
+        """It was the last: the next item may begin."""
+        self.passed()
+        self._spent = True
         self._lane.sent(self.number)
 
     def alone(self) -> None:
         """Wait until all before it have ended; those that have not begun will do so too."""
         self._lane.alone(self.number)
+
+    def turn(self) -> None:
+        """Wait until all before it have ended."""
+        self._lane.turn(self.number)
 
     @property
     def keeps_connection(self) -> bool:
@@ -210,8 +224,12 @@ class Item:
         return self._lane.keeps_connections
 
     def has_way(self, keys: list[str]) -> bool:
-        """Is it for the context that the lane is in?"""
-        return keys == self._lane.keys
+        """May it have a request to the context of these keys in its place?"""
+        return keys == self._lane.keys and not self._spent
+
+    def holds(self, context: int) -> bool:
+        """May it have a request to this context in its place?"""
+        return context == self._lane.context and not self._spent and not self._lane.one_by_one
 
 
 def _execute(executor: Any, arguments: dict[str, Any], stock: Callable[[], Any]) -> Any:
@@ -226,13 +244,14 @@ def _execute(executor: Any, arguments: dict[str, Any], stock: Callable[[], Any])
 def _lane(executor: Any, arguments: dict[str, Any]) -> Lane | bool | None:
     """A lane for what is left of a loop; False: there will be none; None: not yet."""
     connection = executor._connection
-    if not getattr(connection, 'module_ran', None):
+    if not getattr(connection, 'went', None):
         return None
     width = int(connection.get_option('mitosis_in_flight'))
     loop = Loop(executor, arguments)
     if width < 2 or len(loop.items) - loop.number < 2 or not _independent(loop, connection):
         return False
-    lane = connection.lane = Lane(loop, connection.module_ran, width)
+    keys, context = connection.went
+    lane = connection.lane = Lane(loop, keys, context, width)
     return lane
 
 

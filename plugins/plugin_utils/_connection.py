@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import stat
 from typing import Any
 
-from ansible.errors import AnsibleConnectionFailure, AnsibleError, AnsibleFileNotFound
+from ansible.errors import AnsibleConnectionFailure
 from ansible.utils.display import Display
 
-from ...mitogen_core.controller.client import Client, StartError, chunks
+from ...mitogen_core.controller.client import Client, StartError
 from ...mitogen_core.wire.constants import ROOT
-from ...mitogen_core.wire.errors import CallError, ChannelError, MitosisError, ProtocolError
+from ...mitogen_core.wire.errors import ChannelError, MitosisError, ProtocolError
 from . import _accounts, _modules, _runtime
 from ._baton import waiting
 from ._compat import Unknown, ansiballz, asyncs, not_supported, supported
@@ -24,14 +23,16 @@ from ._compat.callers import item_is_running, runs_the_tasks_command
 from ._compat.options import full_name
 from ._compat.recording import Meaning, Notes, explain, record_become, record_shell
 from ._contexts import Contexts
-from ._later import Again, Unawaited
+from ._guesses import Again
+from ._later import Unawaited
 from ._login import NoInterpreter, Refused, Stock
 from ._news import News
+from ._transfers import Transfers
 
 display = Display()
 
 
-class Express(Contexts, Unawaited):
+class Express(Contexts, Unawaited, Transfers):
     """Mixin: put it before a stock ConnectionBase class, and set `login_type`."""
 
     login_type: Any
@@ -59,8 +60,8 @@ class Express(Contexts, Unawaited):
         # Would what is being run have a terminal under stock, where modules of some become plugins are files?
         self._stock_tty = False
         self._pipelines = True
-        # The keys of the context in which it ran a module last; a loop's items that are under way.
-        self.module_ran: list[str] | None = None
+        # Keys and id of the context that served a loop's first item; items of it that are under way.
+        self.went: tuple[list[str], int] | None = None
         self.lane: Any = None
         if multiprocessing.parent_process():
             self.tell_of_actions()
@@ -122,8 +123,8 @@ class Express(Contexts, Unawaited):
 
     def put_file(self, in_path: str, out_path: str) -> Any:
         self._sent.note(in_path, out_path)
-        self._alone()
         if self.transport == 'local':
+            self.alone()
             return super().put_file(in_path, out_path)  # type: ignore[misc]
         try:
             return self._attempt(self._put, in_path, out_path)
@@ -131,8 +132,8 @@ class Express(Contexts, Unawaited):
             return self._stock_way(e, super().put_file, in_path, out_path)  # type: ignore[misc]
 
     def fetch_file(self, in_path: str, out_path: str) -> Any:
-        self._alone()
         if self.transport == 'local':
+            self.alone()
             return super().fetch_file(in_path, out_path)  # type: ignore[misc]
         try:
             return self._attempt(self._fetch, in_path, out_path)
@@ -175,15 +176,16 @@ class Express(Contexts, Unawaited):
         display.vvv(f'MITOSIS: the stock way: {reason}', host=self._play_context.remote_addr)
         self._count = reason
 
-    @staticmethod
-    def _alone() -> None:
+    def alone(self, client: Client | None = None) -> None:
         """What follows is not for a loop's lane."""
         item = _runtime.item()
         if item:
+            if client:
+                self.settle(client)
             item.alone()
 
     def _stock_way(self, reason: Stock, action: Any, *args: Any, **kwargs: Any) -> Any:
-        self._alone()
+        self.alone()
         if self._later and self._later.pending:
             raise Again
         self._stock(str(reason))
@@ -241,16 +243,19 @@ class Express(Contexts, Unawaited):
         if module:
             _runtime.note_use(module.payload.fqn)
             try:
-                self.settle_for(client, become, module.interpreter)
-                answer = self._answer(*_modules.run(self, client, module, become))
-                self._ran(module, become)
-                return answer
+                answer = self.foreseen(client, module, become)
+                if not answer:
+                    self.settle_for(client, become, module.interpreter)
+                    self.read_ahead(client)
+                    answer = _modules.run(self, client, module, become)
+                self._ran(client, module, become)
+                return self._answer(*answer)
             except NoInterpreter as e:
                 self._stock(f'no interpreter {module.interpreter}')
                 display.vvv(f'MITOSIS: {e}', host=self._play_context.remote_addr)
-        self._alone()
-        names = _accounts.named_by_command(meaning.line)
+        item, names = _runtime.item(), _accounts.named_by_command(meaning.line)
         if names:
+            self.alone(client)
             _accounts.make_way(client, names, self._keys(become))
         self.settle_for(client, become)
         context = self._context(client, become)
@@ -265,17 +270,31 @@ class Express(Contexts, Unawaited):
         expected = self.expects(meaning.command) if meaning.argv and not in_data and become is None else None
         if expected and not args['tty']:
             return self.send_later(client, context, expected, args)
-        with self.in_lane(client, args), News(self, runs_the_tasks_command) as news:
-            return self._answer(*client.call(context, 'processes', 'exec', dict(args, live=news.live), in_data or b'',
-                                             what='a command', on_progress=news))
+        last = runs_the_tasks_command()
+        if item and not (last and item.holds(context)):
+            self.alone(client)
+        elif item:
+            args['lane'] = list(item.place)
+        with self.in_lane(client, args), News(self, lambda: last) as news:
+            handle = client.start(context, 'processes', 'exec', dict(args, live=news.live), in_data or b'')
+            if item and 'lane' in args:
+                item.sent()
+            head, output = client.wait(handle, 'a command', on_progress=news)
+        if last:
+            self._went(client, become)
+        return self._answer(head, output)
 
-    def _ran(self, module: ansiballz.ModuleRun, become: Any) -> None:
+    def _ran(self, client: Client, module: ansiballz.ModuleRun, become: Any) -> None:
         """A module ran: if it was for an item of a loop, the next may go ahead."""
         item = _runtime.item()
         if item and item.keeps_connection:
             self._connected = True  # stock's ssh says that it is not, and is made anew for each item
-        if self.module_ran is None and item_is_running() and multiprocessing.parent_process():
-            self.module_ran = self._keys(become, module.interpreter)
+        self._went(client, become, module.interpreter)
+
+    def _went(self, client: Client, become: Any, interpreter: str | None = None) -> None:
+        """A request of an item of a loop was served: is it the first?"""
+        if self.went is None and item_is_running() and multiprocessing.parent_process() and not _runtime.item():
+            self.went = self._keys(become, interpreter), self._context(client, become, interpreter)
             from . import _ahead
             _ahead.prepare()
 
@@ -290,29 +309,3 @@ class Express(Contexts, Unawaited):
     @staticmethod
     def _answer(head: Any, bulk: bytes) -> tuple[int, bytes, bytes]:
         return int(head['rc']), bulk[:head['out']], bulk[head['out']:]
-
-    def _put(self, client: Client, in_path: str, out_path: str) -> None:
-        display.vvv(f'PUT {in_path} TO {out_path}', host=self._play_context.remote_addr)
-        if not os.path.exists(in_path):
-            raise AnsibleFileNotFound(f'file or module does not exist: {in_path}')
-        context = self._context(client)
-        try:
-            if self.put_later(client, context, in_path, out_path):
-                return
-            with open(in_path, 'rb') as source:
-                status = os.fstat(source.fileno())
-                content = News(self).watch(chunks(source), in_path, status.st_size)
-                client.put(context, out_path, content, stat.S_IMODE(status.st_mode) & 0o777)
-        except (CallError, OSError) as e:
-            raise AnsibleError(f'failed to transfer file to {in_path} {out_path}:\n{e}') from None
-
-    def _fetch(self, client: Client, in_path: str, out_path: str) -> None:
-        display.vvv(f'FETCH {in_path} TO {out_path}', host=self._play_context.remote_addr)
-        self.settle(client)
-        context = self._context(client)
-        try:
-            with open(out_path, 'wb') as target:
-                for chunk in News(self).watch(client.get(context, in_path), in_path, 0):
-                    target.write(chunk)
-        except (CallError, OSError) as e:
-            raise AnsibleError(f'failed to transfer file to {in_path} {out_path}:\n{e}') from None

@@ -13,14 +13,17 @@ import re
 import shlex
 import stat
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from ansible import constants as C
 from ansible.errors import AnsibleError
 
 from ...mitogen_core.controller.client import Client, chunks, writes
 from ...mitogen_core.wire.errors import CallError
+from . import _modules, _runtime
 from ._compat import handlers
+from ._guesses import MOST as MOST_GUESSED
+from ._guesses import NOTHING, OTHER, SAME, STAT, Again, Guess
 from ._login import Stock
 
 # As ShellBase.mkdtemp says it, with nothing in its words that a shell would change.
@@ -36,10 +39,6 @@ WRITTEN: list[Any] = [None, b'']
 _numbers = itertools.count(1)
 
 
-class Again(BaseException):
-    """An answer was not the expected one.  No error: whoever caught it would go on with what is not so."""
-
-
 class Expected:
     """The answer that a command will most likely have: exit code 0, and this output."""
 
@@ -51,20 +50,34 @@ class Expected:
         return [{'rc': 0, 'out': len(self.out)}, self.out]
 
 
+class Pending(NamedTuple):
+    """A request that is not waited for.  `expected`: its answer, or a guess of it."""
+
+    handle: int
+    what: str
+    expected: list[Any] | Guess
+    context: int
+
+
 class Later:
     """What one run of an action does not wait for, in lanes of this name; what is waited for ends its lane."""
 
-    def __init__(self, name: str, makes: bool = True, folder: str | None = None) -> None:
-        """`makes`: is what it makes to be removed with its context?  `folder`: one that it has made before."""
-        self.name, self.makes = name, makes
+    def __init__(self, name: str, makes: bool = True, folder: str | None = None, item: Any = None) -> None:
+        """`makes`: is what it makes to be removed with its context?  `folder`: one that it has made before.  `item`: of
+        a loop, in whose lane it is."""
+        self.name, self.makes, self._item = name, makes, item
         self._client: Client | None = None
+        # That of its folder.
         self.context: int | None = None
         # Of the run of this action that is on; afterwards only its folders are removed.
         self.on = True
         self.folders: set[str] = {folder.rstrip('/')} if folder else set()
         # Of these, those that may not be there.
         self.made: set[str] = set()
-        self._pending: list[tuple[int, str, list[Any]]] = []
+        self.guess: Guess | None = None
+        self._pending: list[Pending] = []
+        # Where the next request of a context goes: a lane's name, and a number.
+        self._places: dict[int, list[Any]] = {}
         self._lane = 0
         self._bytes = 0
 
@@ -72,10 +85,16 @@ class Later:
     def pending(self) -> bool:
         return bool(self._pending)
 
-    @property
-    def place(self) -> list[Any]:
-        """Of the next request: a lane, and its number in it."""
-        return [f'{self.name}.{self._lane}', len(self._pending)]
+    def elsewhere(self, context: int) -> bool:
+        """Is another context to answer?"""
+        return any(one.context != context for one in self._pending)
+
+    def terms(self, context: int) -> dict[str, Any]:
+        """Of the next request to a context: a lane, its number in it, and what is to be chosen there before."""
+        terms: dict[str, Any] = {'lane': list(self._place(context))}
+        if any(isinstance(one.expected, Guess) and one.context == context for one in self._pending):
+            terms['choice'] = OTHER
+        return terms
 
     def expects(self, command: str) -> Expected | None:
         """What a command of an action answers, if that is known."""
@@ -105,13 +124,31 @@ class Later:
         self._bytes += size
         return True
 
-    def add(self, client: Client, handle: int, what: str, answer: list[Any]) -> None:
+    def add(self, client: Client, handle: int, what: str, expected: list[Any] | Guess, context: int) -> None:
         self._client = client
-        self._pending.append((handle, what, answer))
+        self.passed(context)
+        self._pending.append(Pending(handle, what, expected, context))
+
+    def _place(self, context: int) -> list[Any]:
+        if self._item and self._item.holds(context):
+            place: list[Any] = self._item.place
+            return place
+        return self._places.setdefault(context, [f'{self.name}.{self._lane}', 0])
+
+    def last_terms(self) -> dict[str, Any]:
+        """Of a request that is waited for."""
+        context = self._pending[-1].context
+        terms = self.terms(context)
+        return dict(terms, lane=[*terms['lane'], 'last']) if context in self._places else terms
+
+    def passed(self, context: int) -> None:
+        """One more request is on its way."""
+        self._place(context)[1] += 1
 
     def forget(self) -> None:
         """The answers will not come."""
-        self._pending, self._bytes = [], 0
+        self._pending, self._bytes, self.guess = [], 0, None
+        self._places.clear()
         self._lane += 1
 
     def settle(self, client: Client) -> None:
@@ -120,13 +157,33 @@ class Later:
         self.forget()
         if wrong:
             raise Again
-        for handle, what, expected in pending:
-            try:
-                wrong |= list(client.wait(handle, what)) != expected
-            except CallError:
-                wrong = True
+        guess = None
+        for one in pending:
+            answer = _answer_of(client, one.handle, one.what)
+            if isinstance(one.expected, Guess):
+                guess = one.expected
+                guess.take(answer)
+            elif guess is None or guess.choice == OTHER:
+                wrong |= answer != one.expected
+        if self._item and (wrong or (guess and guess.choice is None)):
+            self._item.alone()  # its lane has ended
         if wrong:
             raise Again
+        if guess is None:
+            return
+        if guess.same is not None and guess.choice == SAME:
+            self.on = False
+        elif guess.same is not None:
+            client.forget(guess.same)
+        if guess.choice != OTHER:
+            raise guess.known(lambda handle: _modules.answer_of(client, handle))
+
+
+def _answer_of(client: Client, handle: int, what: str) -> list[Any] | None:
+    try:
+        return list(client.wait(handle, what))
+    except CallError:
+        return None
 
 
 def _words(command: str) -> list[str]:
@@ -139,11 +196,17 @@ def _words(command: str) -> list[str]:
 class Unawaited:
     """Mixin of connections."""
 
+    alone: Any
     _attempt: Any
     _context: Any
     _shell: Any
+    forget_read: Any
     transport: str
+    # The action plugin that is at work, where it is one of ansible-core's.
+    acting: str | None = None
     _later: Later | None = None
+    # Answers of modules that have run already.
+    _known: list[Any] = []
 
     @staticmethod
     def tell_of_actions() -> None:
@@ -153,10 +216,15 @@ class Unawaited:
     def begin_action(self, job: bool) -> None:
         """`job`: it may go on when its answer has come, and this run has ended."""
         if self.transport != 'local':  # whose files are copied by stock
-            self._later = Later(f'{os.getpid()}.{next(_numbers)}', not job, self._shell.tmpdir)
+            self._later = Later(f'{os.getpid()}.{next(_numbers)}', not job, self._shell.tmpdir, _runtime.item())
+
+    def acts(self) -> bool:
+        """Is an action between begin_action and end_action?"""
+        return self._later is not None and self._later.on
 
     def end_action(self) -> None:
         """Its `run` is over, and may only remove its folders."""
+        self.forget_read()
         if self._later and self._later.pending:
             try:
                 self._attempt(self._later.settle)
@@ -167,6 +235,7 @@ class Unawaited:
 
     def no_action(self) -> None:
         """What it does from here on is waited for."""
+        self.alone()
         later, self._later = self._later, None
         if later and later.context is not None and not C.DEFAULT_KEEP_REMOTE_FILES:
             for folder in later.made:
@@ -182,12 +251,16 @@ class Unawaited:
     def settle_for(self, client: Client, become: Any, interpreter: str | None = None) -> None:
         """The same, unless what follows is for the same context."""
         later = self._later
-        if later and later.pending and self._context(client, become, interpreter) != later.context:
-            later.settle(client)
+        if later and later.pending:
+            if later.guess:
+                later.guess.go_on()
+            if later.elsewhere(self._context(client, become, interpreter)):
+                later.settle(client)
 
     @contextlib.contextmanager
     def in_lane(self, client: Client, args: dict[str, Any], changes: bool = False) -> Iterator[None]:
         """Around a request with these arguments that is waited for: it is begun only if all went as expected before.
+        All that is pending is for its context.
 
         `changes`: after it the action can't be run again as if it had done nothing.
         """
@@ -203,7 +276,7 @@ class Unawaited:
     @staticmethod
     @contextlib.contextmanager
     def _behind(later: Later, client: Client, args: dict[str, Any]) -> Iterator[None]:
-        args['lane'] = [*later.place, 'last']
+        args.update(later.last_terms())
         try:
             yield
         except CallError as e:
@@ -214,6 +287,37 @@ class Unawaited:
             later.forget()
             raise
         later.settle(client)
+
+    def guess(self, *args: Any) -> None:
+        """The next `stat` has an answer like this: see Guess."""
+        if self._later:
+            self._later.guess = Guess(*args)
+
+    @contextlib.contextmanager
+    def knows(self, answers: list[Any]) -> Iterator[None]:
+        """The next modules have run, and these are their answers."""
+        self._known = list(answers)
+        try:
+            yield
+        finally:
+            self._known = []
+
+    def foreseen(self, client: Client, module: Any, become: Any) -> Any:
+        """The answer of a module's run that is known, or is guessed; else None."""
+        later = self._later
+        if self._known:
+            return self._known.pop(0)
+        guess = later and later.guess
+        if not later or not guess or not (guess.sending or (guess.handle is None and module.payload.fqn == STAT)):
+            return None
+        context = self._context(client, become, module.interpreter)
+        if guess.sending:
+            guess.same = _modules.start(self, client, module, become, dict(later.terms(context), choice=SAME))
+            later.passed(context)
+            return NOTHING
+        guess.handle = _modules.start(self, client, module, become, dict(later.terms(context), choices=guess.choices))
+        later.add(client, guess.handle, 'a stat', guess, context)
+        return guess.sample
 
     def expects(self, command: str) -> Expected | None:
         return self._later.expects(command) if self._later else None
@@ -233,8 +337,8 @@ class Unawaited:
                 if later.makes and not C.DEFAULT_KEEP_REMOTE_FILES:
                     makes = {'makes': expected.makes}
             handle = client.start(context, 'processes', 'exec', dict(
-                args, lane=later.place, expect=expected.answer, **makes))
-            later.add(client, handle, 'a command', expected.answer)
+                args, expect=expected.answer, **later.terms(context), **makes))
+            later.add(client, handle, 'a command', expected.answer, context)
         return 0, expected.out, b''
 
     def put_later(self, client: Client, context: int, in_path: str, out_path: str) -> bool:
@@ -243,6 +347,8 @@ class Unawaited:
         if later is None:
             return False
         size = os.path.getsize(in_path) if os.path.isfile(in_path) else MOST + 1
+        if later.guess and size > MOST_GUESSED:
+            later.settle(client)
         if later.context not in (None, context) or not later.takes(out_path, size):
             later.settle(client)
             return False
@@ -250,6 +356,7 @@ class Unawaited:
         with open(in_path, 'rb') as source:
             mode = stat.S_IMODE(os.fstat(source.fileno()).st_mode) & 0o777
             for args, chunk in writes(out_path, chunks(source), mode):
-                args.update(lane=later.place, expect=WRITTEN)
-                later.add(client, client.start(context, 'files', 'write', args, chunk), f'writing {out_path}', WRITTEN)
+                args.update(later.terms(context), expect=WRITTEN)
+                later.add(client, client.start(context, 'files', 'write', args, chunk), f'writing {out_path}', WRITTEN,
+                          context)
         return True

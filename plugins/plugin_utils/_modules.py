@@ -17,6 +17,25 @@ from ._news import News
 
 # Modules of ansible-core's that action plugins ask first; they change nothing.
 READING = ('ansible.modules.stat', 'ansible.modules.setup')
+# Action plugins that go on after these; those that then write files here.
+COMPARING = ('copy', 'unarchive')
+WRITING_HERE = ('fetch',)
+
+
+class _Passed(Exception):
+    """The multiplexer has passed a request on."""
+
+
+def _arguments(connection: Any, module: ansiballz.ModuleRun, keys: list[str]) -> dict[str, Any]:
+    payload = module.payload
+    args = {'payload': payload.key, 'chain': keys, 'layout': payload.layout, 'name': payload.name,
+            'fqn': payload.fqn, 'profile': payload.profile,
+            'date_time': list(payload.date_time), 'rlimit_nofile': payload.rlimit_nofile,
+            'env': module.environment, 'interpreter': module.interpreter, 'cwd': connection._cwd(),
+            'isolation': isolation(str(connection.get_option('mitosis_isolation')), payload)}
+    if module.job:
+        args.update(job=module.job, isolation='fork')
+    return args
 
 
 def run(connection: Any, client: Client, module: ansiballz.ModuleRun, become: Any) -> tuple[Any, bytes]:
@@ -27,36 +46,75 @@ def run(connection: Any, client: Client, module: ansiballz.ModuleRun, become: An
     if item and (names or module.job or not item.has_way(keys)):
         item.alone()
     _accounts.make_way(client, names, keys)
-    args = {'payload': payload.key, 'chain': keys, 'layout': payload.layout, 'name': payload.name,
-            'fqn': payload.fqn, 'profile': payload.profile,
-            'date_time': list(payload.date_time), 'rlimit_nofile': payload.rlimit_nofile,
-            'env': module.environment, 'interpreter': module.interpreter, 'cwd': connection._cwd(),
-            'isolation': isolation(str(connection.get_option('mitosis_isolation')), payload)}
-    if module.job:
-        args.update(job=module.job, isolation='fork')
+    args, reads = _arguments(connection, module, keys), payload.fqn in READING
+    on_sent = item and (item.passed if reads and connection.acting in COMPARING else item.sent)
     for _ in range(4):
         if item and item.place:
             args.update(lane=list(item.place), tell=True)
         try:
-            with connection.in_lane(client, args, payload.fqn not in READING), \
-                    News(connection, on_sent=item and item.sent) as news:
-                return client.call(ROOT, 'modules', 'run', dict(args, live=news.live and not module.job),
-                                   payload.params.encode(), what=f'module {payload.fqn}', on_progress=news)
+            with connection.in_lane(client, args, not reads), News(connection, on_sent=on_sent) as news:
+                answer = client.call(ROOT, 'modules', 'run', dict(args, live=news.live and not module.job),
+                                     payload.params.encode(), what=f'module {payload.fqn}', on_progress=news)
+            if item and connection.acting in WRITING_HERE:
+                item.turn()
+            return answer
         except CallError as e:
             error = e
         if item and error.kind in ('need-context', 'need-code'):
             item.alone()
             args.pop('lane', None)
         # Out of its handler: Ansible would tell it as the cause of what follows.
-        if error.kind == 'need-context':
-            connection._context(client, become, module.interpreter)
-        elif error.kind == 'need-code':
-            _send_code(client, payload)
-        elif error.kind == 'died':
-            return {'rc': 137, 'out': 0}, error.text.encode()  # as if the module's interpreter had been killed
-        else:
-            raise AnsibleConnectionFailure(f'module {payload.fqn}: {error.text}')
+        if error.kind == 'died':
+            return _killed(error)
+        _provide(connection, client, module, become, error)
     raise Stock('its code was not accepted')
+
+
+def start(connection: Any, client: Client, module: ansiballz.ModuleRun, become: Any, terms: dict[str, Any]) -> int:
+    """Send a module's run on `terms` (lane and the like); returns the handle of its answer: see answer_of."""
+    args = _arguments(connection, module, connection._keys(become, module.interpreter))
+    args.update(terms, tell=True, live=False)
+    for _ in range(4):
+        handle = client.start(ROOT, 'modules', 'run', args, module.payload.params.encode())
+        try:
+            client.wait(handle, f'module {module.payload.fqn}', on_progress=_passed)
+        except _Passed:
+            return handle
+        except CallError as e:
+            error = e
+        _provide(connection, client, module, become, error)
+    raise Stock('its code was not accepted')
+
+
+def _passed(head: Any, data: bytes) -> None:
+    if 'sent' in head:
+        raise _Passed
+
+
+def answer_of(client: Client, handle: int) -> tuple[Any, bytes]:
+    """As `run`, of what `start` has sent."""
+    try:
+        return client.wait(handle, 'a module')
+    except CallError as e:
+        error = e
+    if error.kind == 'died':
+        return _killed(error)
+    raise AnsibleConnectionFailure(f'a module: {error.text}')
+
+
+def _killed(error: CallError) -> tuple[Any, bytes]:
+    """As if the module's interpreter had been killed."""
+    return {'rc': 137, 'out': 0}, error.text.encode()
+
+
+def _provide(connection: Any, client: Client, module: ansiballz.ModuleRun, become: Any, error: CallError) -> None:
+    """Have what a run lacked."""
+    if error.kind == 'need-context':
+        connection._context(client, become, module.interpreter)
+    elif error.kind == 'need-code':
+        _send_code(client, module.payload)
+    else:
+        raise AnsibleConnectionFailure(f'module {module.payload.fqn}: {error.text}')
 
 
 def _send_code(client: Client, payload: ansiballz.Payload) -> None:

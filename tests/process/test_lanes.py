@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -116,6 +117,22 @@ def test_not_as_expected(shared, tmp_path, wrong: str):
 def test_a_write_that_fails(shared, tmp_path):
     handles = [write(shared, 0, tmp_path / 'nowhere/file', b'data', 'write'), expecting(shared, 1, 'true', '', 'write')]
     assert answers(shared, *handles) == ['os', 'stopped']
+
+
+STAT = {'changed': False, 'stat': {'exists': True, 'checksum': 'x'}}
+SAME, OTHER = {'stat': {'checksum': 'x'}}, {'stat': {'exists': True}}
+
+
+@pytest.mark.parametrize(('choices', 'found'), [
+    ([[SAME], [OTHER]], ['same\n', 'skipped']), ([[], [OTHER]], ['skipped', 'other\n']),
+    ([[], [{'stat': {'exists': False}}]], ['stopped', 'stopped'])])
+def test_choices(shared, choices, found):
+    name = f'choices {choices}'
+    args = {'argv': ['/bin/echo', json.dumps(STAT)], 'lane': [name, 0], 'choices': choices}
+    handles = [shared.engine.client.start(shared.context, 'processes', 'exec', args),
+               expecting(shared, 1, 'echo same', 'same\n', name, choice=0),
+               expecting(shared, 2, 'echo other', 'other\n', name, choice=1)]
+    assert answers(shared, *handles)[1:] == found
 
 
 def test_a_folder_is_removed_with_its_broker(engine, edge, tmp_path):

@@ -14,6 +14,8 @@ from typing import Any
 from ansible.executor.task_executor import TaskExecutor
 
 from .actions import ACTIONS, name_in
+from .copies import foresee
+from .templates import renders_alike
 
 # What these do before their last request changes nothing here or on the target.
 REPEATABLE = frozenset(('assemble', 'command', 'copy', 'fetch', 'normal', 'package', 'script', 'service', 'shell',
@@ -55,17 +57,20 @@ def install(again: type[BaseException]) -> None:
             return handler, context
 
         def told(one: Any, fresh: Callable[[], Any]) -> Any:
-            if _core_name(one) in REPEATABLE:
+            name = connection.acting = _core_name(one)
+            if name in REPEATABLE:
                 one.run = _Told(one, connection, fresh, again)
+                foresee(name, one, connection)
             return one
 
         def fresh() -> Any:
             self._handler = stock(self, templar)[0]
             return self._handler
         told(handler, fresh)
-        # It renders only once: what it copies may be copied twice.
         if _core_name(handler) == 'template':
+            # What it copies may be copied twice, whatever it renders.
             handler._shared_loader_obj = _Loaders(handler._shared_loader_obj, told)
+            handler.run = _Told(handler, connection, fresh, again, renders_alike)
         return handler, context
     TaskExecutor._get_action_handler_with_module_context = get_handler
 
@@ -73,12 +78,20 @@ def install(again: type[BaseException]) -> None:
 class _Told:
     """In place of a plugin's `run`."""
 
-    def __init__(self, handler: Any, connection: Any, fresh: Callable[[], Any], again: type[BaseException]) -> None:
+    def __init__(self, handler: Any, connection: Any, fresh: Callable[[], Any], again: type[BaseException],
+                 repeatable: Callable[[Any, Any], bool] | None = None) -> None:
+        """`repeatable(handler, variables)`: may it be run again?"""
         self._handler, self._connection, self._fresh, self._again = handler, connection, fresh, again
-        self._run = handler.run
+        self._run, self._repeatable = handler.run, repeatable
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         task, connection = self._handler._task, self._connection
+        # Within another's run it is that one that is run again.
+        if connection.acts():
+            return self._run(*args, **kwargs)
+        if self._repeatable and not self._repeatable(self._handler, kwargs.get('task_vars')):
+            connection.alone()
+            return self._run(*args, **kwargs)
         arguments, folder = dict(task.args), connection._shell.tmpdir
         connection.begin_action(bool(task.async_val))
         try:

@@ -49,7 +49,7 @@ class Loop:
 
 @contextlib.contextmanager
 def lane(loop: Loop, width: int = 4):
-    lane = ahead.Lane(loop, ['key'], width)
+    lane = ahead.Lane(loop, ['key'], 7, width)
     try:
         yield lane
     finally:

@@ -100,22 +100,24 @@ class Client:
 def test_settle(answers, again: bool):
     """All answers are taken, whatever the first is."""
     one, client = later.Later('x'), Client(*answers)
-    one.add(client, 1, 'a', [{'rc': 0, 'out': 0}, b''])
-    assert one.place == ['x.0', 1]
-    one.add(client, 2, 'b', later.WRITTEN)
+    one.add(client, 1, 'a', [{'rc': 0, 'out': 0}, b''], 7)
+    assert one.terms(7) == {'lane': ['x.0', 1]}
+    assert one.terms(8) == {'lane': ['x.0', 0]}
+    one.add(client, 2, 'b', later.WRITTEN, 7)
+    assert one.elsewhere(8) and not one.elsewhere(7)
     if again:
         with pytest.raises(later.Again):
             one.settle(client)
     else:
         one.settle(client)
     assert not client.answers and not one.pending
-    assert one.place == ['x.1', 0]
+    assert one.terms(7) == {'lane': ['x.1', 0]}
 
 
 def test_another_client():
     """Answers that went with their client are not waited for."""
     one = later.Later('x')
-    one.add(Client(), 1, 'a', later.WRITTEN)
+    one.add(Client(), 1, 'a', later.WRITTEN, 7)
     with pytest.raises(later.Again):
         one.settle(Client((None, b'')))
     assert not one.pending

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,11 +13,14 @@ from mitogen_core.remote.lanes import Lanes
 class Call:
     def __init__(self, number: int = 0) -> None:
         self.number, self.state, self.as_expected, self.failure = number, 'waiting', None, None
-        self.on_done = None
+        self.on_done = self.choice = None
 
-    def answer(self, as_expected: bool = True) -> None:
-        self.state, self.as_expected = 'done', as_expected
+    def answer(self, as_expected: bool = True, choice: int | None = None) -> None:
+        self.state, self.as_expected, self.choice = 'done', as_expected, choice
         self.on_done()
+
+    def skip(self) -> None:
+        self.fail('skipped', '')
 
     def fail(self, kind: str, text: str) -> None:
         self.failure = kind
@@ -64,6 +68,20 @@ def test_an_answer_that_was_not_expected():
     assert served == [first, other]
 
 
+@pytest.mark.parametrize(('chosen', 'begun'), [(0, [0, 1, 3]), (1, [0, 2, 3])])
+def test_a_choice(chosen: int, begun: list[int]):
+    """Requests of the other choice are not begun; those without one are."""
+    some, served = Lanes(), []
+    first, = enter(some, served, 0)
+    for number, choice in ((1, 0), (2, 1), (3, None)):
+        call = Call(number)
+        some.enter('lane', number, call, lambda call=call: served.append(call), choice=choice)
+    first.answer(choice=chosen)
+    while served[-1].number != 3:
+        served[-1].answer()
+    assert [call.number for call in served] == begun
+
+
 def test_nobody_waits_for_one():
     some, served = Lanes(), []
     first, second, third = enter(some, served, 0, 1, 2)
@@ -104,4 +122,4 @@ def test_what_nobody_waits_for_is_not_kept():
     some, served = Lanes(), []
     late, = enter(some, served, 5)
     late.answer()
-    assert some._lanes['lane'].waiting == {5: (late, None)}
+    assert some._lanes['lane'].waiting == {5: (late, None, None)}

@@ -1,0 +1,164 @@
+"""What action plugins of ansible-core ask for after their first `stat`, found before its answer is there.
+
+copy: _copy_file(source_full, source_rel, content, content_tempfile, dest, task_vars, follow) compares a file with what
+_execute_remote_stat(path, all_vars, follow, checksum) returns; where that has the same checksum, it calls
+_execute_module(module_name, module_args, task_vars) once, else it transfers the file and does so;
+_remove_tempfile_if_content_defined and DataLoader.cleanup_tmp_file remove what it needs no more.  unarchive stops where
+the answer is no folder.  _low_level_execute_command, _transfer_file: 2.16-2.21.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.module_utils.parsing.convert_bool import boolean
+
+# Answers of `stat`: where there is nothing, and where there is something that is no folder.
+ABSENT = {'exists': False}
+FILE = {'exists': True, 'isdir': False}
+FOLDER = {'exists': True, 'isdir': True}
+
+
+class _Unclear(Exception):
+    """More than one request would follow."""
+
+
+class _Same(str):
+    """The checksum of a file that is the same as whichever it is compared with."""
+
+    __slots__ = ('other',)
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        self.other = other
+        return True
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+
+class _Loader:
+    """A DataLoader that keeps temporary files for a second run."""
+
+    def __init__(self, loader: Any, files: list[str]) -> None:
+        self._loader, self._files = loader, files
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def cleanup_tmp_file(self, path: str) -> None:
+        self._files.append(path)
+
+
+def foresee(name: str, handler: Any, connection: Any) -> None:
+    """Have the connection guess what the plugin's first `stat` will say."""
+    if name == 'copy':
+        handler._copy_file = _CopiedFile(handler, connection)
+    elif name in ('fetch', 'unarchive'):
+        stock = handler._execute_remote_stat
+
+        def stat(path: str, *args: Any, **kwargs: Any) -> Any:
+            if name == 'fetch':
+                connection.will_fetch(path)
+            elif connection.acts() and not _only_looks(handler):
+                connection.guess([FOLDER])
+            return stock(path, *args, **kwargs)
+        handler._execute_remote_stat = stat
+
+
+def _only_looks(handler: Any) -> bool:
+    return any(getattr(one, name, False) for one in (handler._task, handler._play_context)
+               for name in ('check_mode', 'diff'))
+
+
+class _CopiedFile:
+    """In place of a copy's `_copy_file`."""
+
+    def __init__(self, handler: Any, connection: Any) -> None:
+        self._handler, self._connection = handler, connection
+        self._stock = handler._copy_file
+        # Files that are needed no more.
+        self._files: list[str] = []
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return self._once(*args, **kwargs)
+        finally:
+            for path in self._files:
+                self._handler._loader.cleanup_tmp_file(path)
+            self._files.clear()
+
+    def _once(self, *args: Any, **kwargs: Any) -> Any:
+        handler, connection = self._handler, self._connection
+        same = self._if_same(args, kwargs) if connection.acts() and not _only_looks(handler) else None
+        if same is None:
+            return self._stock(*args, **kwargs)
+        checksum, request = same
+        connection.guess([ABSENT, FILE], dict(FILE, checksum=checksum), lambda: handler._execute_module(**request))
+        found, answers = self._as_guessed(args, kwargs)
+        if answers is None:
+            return found
+        with connection.knows(answers):
+            return self._stock(*args, **kwargs)
+
+    def _if_same(self, args: Any, kwargs: Any) -> tuple[str, dict[str, Any]] | None:
+        """What the file's checksum is, and the request that there would be if the target's was the same."""
+        handler, same, requests = self._handler, _Same(), []
+        if not boolean(handler._task.args.get('force', True), strict=False):
+            return None
+
+        def note(**request: Any) -> dict[str, Any]:
+            requests.append(dict(request, module_args=dict(request['module_args'])))
+            return {}
+        twin = copy.copy(handler)
+        twin._loader = _Loader(handler._loader, self._files)
+        twin._execute_remote_stat = _once(dict(FILE, checksum=same))
+        twin._execute_module, twin._remove_tempfile_if_content_defined = note, _nothing
+        twin._transfer_file = twin._low_level_execute_command = _unclear
+        try:
+            type(handler)._copy_file(twin, *args, **kwargs)
+        except (AnsibleError, OSError, TypeError, LookupError, _Unclear):
+            return None  # what it is, stock will find too
+        other = getattr(same, 'other', None)
+        return (str(other), requests[0]) if len(requests) == 1 and isinstance(other, str) else None
+
+    def _as_guessed(self, args: Any, kwargs: Any) -> tuple[Any, list[Any] | None]:
+        """What `_copy_file` returns, or answers that another run of it is to get."""
+        handler, removals = self._handler, []
+        loader = handler._loader
+        handler._loader = _Loader(loader, self._files)
+        handler._remove_tempfile_if_content_defined = lambda *which: removals.append(which)
+        try:
+            return self._stock(*args, **kwargs), None
+        except BaseException as e:
+            answers = getattr(e, 'answers', None)
+            if answers is None:
+                raise
+            removals.clear()
+            return None, answers
+        finally:
+            handler._loader = loader
+            del handler._remove_tempfile_if_content_defined
+            for which in removals:
+                handler._remove_tempfile_if_content_defined(*which)
+
+
+def _once(answer: Any) -> Callable[..., Any]:
+    answers = [answer]
+
+    def ask(*args: Any, **kwargs: Any) -> Any:
+        if not answers:
+            raise _Unclear
+        return answers.pop()
+    return ask
+
+
+def _nothing(*args: Any, **kwargs: Any) -> None:
+    pass
+
+
+def _unclear(*args: Any, **kwargs: Any) -> Any:
+    raise _Unclear
