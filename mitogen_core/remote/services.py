@@ -83,6 +83,13 @@ class Files(object):
             os.close(fd)
         call.reply(None, b''.join(parts))
 
+    def do_chmod(self, call, args, bulk):
+        """args: paths, bits that their modes get."""
+        for path in args[u'paths']:
+            path = to_native(path)
+            os.chmod(path, os.stat(path).st_mode & 0o7777 | args[u'bits'])
+        call.reply()
+
     def do_expanduser(self, call, args, bulk):
         call.reply(fs_text(os.path.expanduser(to_native(args[u'path']))))
 

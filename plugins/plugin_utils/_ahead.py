@@ -42,12 +42,17 @@ RESERVED = 64
 _numbers = itertools.count(1)
 
 
+class _Over(BaseException):
+    """An item before this one has ended the loop."""
+
+
 class Lane:
     """The items of a loop that are under way.  All of its state changes with the baton held."""
 
-    def __init__(self, loop: Loop, keys: list[str], context: int, width: int) -> None:
-        """`keys` lead to its context."""
-        self.keys, self.context = keys, context
+    def __init__(self, loop: Any, keys: list[str], context: int, width: int,
+                 terms: dict[str, Any] | None = None) -> None:
+        """`keys` lead to its context.  `terms`: of each item's last request."""
+        self.keys, self.context, self.terms = keys, context, terms or {}
         self.place: list[Any] = [f'{os.getpid()}.item.{next(_numbers)}', 0]
         self._loop, self._width = loop, width
         # Nothing that chooses a plugin, or is told to one, is a template: items' connections do not differ.
@@ -57,6 +62,8 @@ class Lane:
         # Items below these numbers: were begun; have sent their last request; have ended; were taken.
         self._begun = self._sent = self._ended = self._taken = loop.number
         self._over = False
+        # The first item that ended the loop.
+        self._last: int | None = None
         # An item had to wait for all before it; so has each that begins after that.
         self.one_by_one = False
         self._threads: list[threading.Thread] = []
@@ -91,6 +98,10 @@ class Lane:
         self._end(number, self._loop.run(slot, number))
         self._finish(slot)
 
+    @property
+    def has_taken_all(self) -> bool:
+        return bool(self._taken == len(self._loop.items))
+
     def close(self) -> None:
         self._over = True
         self._free.notify_all()
@@ -108,10 +119,12 @@ class Lane:
 
     def alone(self, number: int) -> None:
         self.one_by_one = True
-        wait_for(self._arrived, lambda: self._ended == number)
+        self.turn(number)
 
     def turn(self, number: int) -> None:
         wait_for(self._arrived, lambda: self._ended == number)
+        if self._last is not None and self._last < number:
+            raise _Over
 
     def _may_begin(self) -> bool:
         number = self._begun
@@ -166,8 +179,8 @@ class Lane:
         self._outcomes[number] = outcome
         while self._ended in self._outcomes or self._ended < self._taken:
             self._ended += 1
-        if outcome.error is not None:  # it ends the loop
-            self._over = True
+        if outcome.ends:
+            self._over, self._last = True, min(number, number if self._last is None else self._last)
         elif self._sent == number:
             self._sent += 1
         self._arrived.notify_all()
@@ -219,6 +232,11 @@ class Item:
         self._lane.turn(self.number)
 
     @property
+    def terms(self) -> dict[str, Any]:
+        """Of its last request, besides its place."""
+        return self._lane.terms
+
+    @property
     def keeps_connection(self) -> bool:
         """Is its connection as good for a later item?"""
         return self._lane.keeps_connections
@@ -244,15 +262,25 @@ def _execute(executor: Any, arguments: dict[str, Any], stock: Callable[[], Any])
 def _lane(executor: Any, arguments: dict[str, Any]) -> Lane | bool | None:
     """A lane for what is left of a loop; False: there will be none; None: not yet."""
     connection = executor._connection
-    if not getattr(connection, 'went', None):
+    if not getattr(connection, 'way', None):
         return None
     width = int(connection.get_option('mitosis_in_flight'))
     loop = Loop(executor, arguments)
     if width < 2 or len(loop.items) - loop.number < 2 or not _independent(loop, connection):
         return False
-    keys, context = connection.went
+    keys, context = connection.ends_in()
     lane = connection.lane = Lane(loop, keys, context, width)
     return lane
+
+
+def files(connection: Any, loop: Any) -> Lane | None:
+    """A lane for what is left of a folder's files, which stops at the first that fails; None: there can be none."""
+    width = int(connection.get_option('mitosis_in_flight'))
+    if width < 2 or _runtime.item() or not connection.way or connection.way[0] is not None:
+        return None  # by another account files are put where they are in nobody's order
+    prepare()
+    keys, context = connection.ends_in()
+    return Lane(loop, keys, context, width, {'choices': [[{}]]})
 
 
 def _independent(loop: Loop, connection: Any) -> bool:

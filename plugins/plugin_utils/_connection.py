@@ -6,6 +6,7 @@ is counted.
 
 from __future__ import annotations
 
+import copy
 import multiprocessing
 import os
 from typing import Any
@@ -60,8 +61,8 @@ class Express(Contexts, Unawaited, Transfers):
         # Would what is being run have a terminal under stock, where modules of some become plugins are files?
         self._stock_tty = False
         self._pipelines = True
-        # Keys and id of the context that served a loop's first item; items of it that are under way.
-        self.went: tuple[list[str], int] | None = None
+        # Become plugin and interpreter of what was asked for last; a loop's items that are under way.
+        self.way: tuple[Any, str | None] | None = None
         self.lane: Any = None
         if multiprocessing.parent_process():
             self.tell_of_actions()
@@ -208,6 +209,7 @@ class Express(Contexts, Unawaited, Transfers):
         except Refused as e:
             result = e.answer(self._stock_tty)
         except ChannelError as e:
+            self.ways = None
             _runtime.drop_client()
             raise AnsibleConnectionFailure(f'Lost the connection: {e}') from None
         except ProtocolError as e:
@@ -248,7 +250,7 @@ class Express(Contexts, Unawaited, Transfers):
                     self.settle_for(client, become, module.interpreter)
                     self.read_ahead(client)
                     answer = _modules.run(self, client, module, become)
-                self._ran(client, module, become)
+                self._ran(become, module.interpreter)
                 return self._answer(*answer)
             except NoInterpreter as e:
                 self._stock(f'no interpreter {module.interpreter}')
@@ -281,22 +283,35 @@ class Express(Contexts, Unawaited, Transfers):
                 item.sent()
             head, output = client.wait(handle, 'a command', on_progress=news)
         if last:
-            self._went(client, become)
+            self._ran(become)
         return self._answer(head, output)
 
-    def _ran(self, client: Client, module: ansiballz.ModuleRun, become: Any) -> None:
-        """A module ran: if it was for an item of a loop, the next may go ahead."""
+    def _ran(self, become: Any, interpreter: str | None = None) -> None:
+        """Something ran: if it was for an item of a loop, the next may go ahead."""
         item = _runtime.item()
         if item and item.keeps_connection:
             self._connected = True  # stock's ssh says that it is not, and is made anew for each item
-        self._went(client, become, module.interpreter)
-
-    def _went(self, client: Client, become: Any, interpreter: str | None = None) -> None:
-        """A request of an item of a loop was served: is it the first?"""
-        if self.went is None and item_is_running() and multiprocessing.parent_process() and not _runtime.item():
-            self.went = self._keys(become, interpreter), self._context(client, become, interpreter)
+        if self.way is None and item_is_running() and multiprocessing.parent_process():
             from . import _ahead
             _ahead.prepare()
+        self.way = become, interpreter
+
+    def ends_in(self) -> tuple[list[str], int]:
+        """Keys and id of the context that ran what was asked for last."""
+        become, interpreter = self.way or (None, None)
+        return self._keys(become, interpreter), self._context(_runtime.client(self._run_pid), become, interpreter)
+
+    def lane_of_files(self, loop: Any) -> Any:
+        """See _ahead.files."""
+        from . import _ahead
+        return _ahead.files(self, loop)
+
+    def twin(self) -> Any:
+        """One more that is connected to the same, for another thread."""
+        found = copy.copy(self)
+        found._later = found._profile = found._count = found.lane = None
+        found.is_twin = True
+        return found
 
     def _cwd(self) -> str | None:
         cwd = getattr(self, 'cwd', None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError
 
@@ -12,6 +12,8 @@ from ...mitogen_core.controller.client import Client
 from ...mitogen_core.wire.constants import ROOT
 from ...mitogen_core.wire.errors import CallError, ChannelError
 from ._login import NoInterpreter, Refused, Stock
+
+T = TypeVar('T')
 
 
 class Contexts:
@@ -22,6 +24,7 @@ class Contexts:
     transport: str
     get_option: Any
     _home: str | None
+    ways: dict[Any, Any] | None
 
     def _chain(self, become: Any, interpreter: str | None, login: Any) -> list[dict[str, Any]]:
         chain: list[dict[str, Any]] = [{'key': login.key, 'spec': None}]
@@ -33,10 +36,24 @@ class Contexts:
         return chain
 
     def _keys(self, become: Any, interpreter: str | None = None) -> list[str]:
-        return [hop['key'] for hop in self._chain(become, interpreter, self.login_type(self))]
+        return self._while_acting(('keys', id(become), interpreter), lambda: [
+            hop['key'] for hop in self._chain(become, interpreter, self.login_type(self))])
 
     def _context(self, client: Client, become: Any = None, interpreter: str | None = None) -> int:
         """The id of the context of an account and interpreter, which is started where it is missing."""
+        return self._while_acting((client, id(become), interpreter),
+                                  lambda: self._get_or_start(client, become, interpreter))
+
+    def _while_acting(self, what: Any, find: Callable[[], T]) -> T:
+        """What is found, once while an action runs."""
+        if self.ways is None:
+            return find()
+        if what not in self.ways:
+            self.ways[what] = find()
+        found: T = self.ways[what]
+        return found
+
+    def _get_or_start(self, client: Client, become: Any, interpreter: str | None) -> int:
         login = self.login_type(self)
         retries = int(self.get_option('reconnection_retries')) if self.transport == 'ssh' else 0
         chain = self._chain(become, interpreter, login)

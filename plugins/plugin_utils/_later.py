@@ -35,19 +35,25 @@ _REMOVE = re.compile(rf'rm -f -r {_WORD} > /dev/null 2>&1')
 MOST = 1 << 20
 # The answer to a write.
 WRITTEN: list[Any] = [None, b'']
+# What the letters of `chmod u+` are.
+BITS = {'r': 0o400, 'w': 0o200, 'x': 0o100}
 
 _numbers = itertools.count(1)
 
 
-class Expected:
-    """The answer that a command will most likely have: exit code 0, and this output."""
+class Expected(NamedTuple):
+    """What a command will most likely do: exit with 0, having printed this, made or removed a folder, or given files
+    more bits of their modes."""
 
-    def __init__(self, out: str, makes: str = '', removes: str = '') -> None:
-        self.out, self.makes, self.removes = out.encode(), makes, removes
+    out: bytes = b''
+    makes: str = ''
+    removes: str = ''
+    paths: tuple[str, ...] = ()
+    bits: int = 0
 
     @property
     def answer(self) -> list[Any]:
-        return [{'rc': 0, 'out': len(self.out)}, self.out]
+        return list(WRITTEN) if self.paths else [{'rc': 0, 'out': len(self.out)}, self.out]
 
 
 class Pending(NamedTuple):
@@ -103,14 +109,14 @@ class Later:
             parent, path, name, again = made.groups()
             if path == again == f'{parent.rstrip("/")}/{name}' and parent.startswith('/'):
                 self.folders.add(path)
-                return Expected(f'{name}={path}\n', makes=path)
+                return Expected(f'{name}={path}\n'.encode(), makes=path)
         removed = _REMOVE.fullmatch(command)
         if removed and removed.group(1).rstrip('/') in self.folders:
-            return Expected('', removes=removed.group(1).rstrip('/'))
+            return Expected(removes=removed.group(1).rstrip('/'))
         if self.on and command.startswith('chmod u+'):
             mode, *paths = _words(command)[1:] or ['']
             if paths and re.fullmatch(r'u\+[rwx]+', mode) and all(map(self.holds, paths)):
-                return Expected('')
+                return Expected(paths=tuple(paths), bits=sum(BITS[letter] for letter in set(mode[2:])))
         return None
 
     def holds(self, path: str) -> bool:
@@ -204,7 +210,11 @@ class Unawaited:
     transport: str
     # The action plugin that is at work, where it is one of ansible-core's.
     acting: str | None = None
+    # One of several that an action uses at the same time?
+    is_twin = False
     _later: Later | None = None
+    # What is known of contexts while an action runs: their keys and ids.
+    ways: dict[Any, Any] | None = None
     # Answers of modules that have run already.
     _known: list[Any] = []
 
@@ -215,6 +225,8 @@ class Unawaited:
 
     def begin_action(self, job: bool) -> None:
         """`job`: it may go on when its answer has come, and this run has ended."""
+        if not self.is_twin:
+            self.ways = {}
         if self.transport != 'local':  # whose files are copied by stock
             self._later = Later(f'{os.getpid()}.{next(_numbers)}', not job, self._shell.tmpdir, _runtime.item())
 
@@ -225,6 +237,8 @@ class Unawaited:
     def end_action(self) -> None:
         """Its `run` is over, and may only remove its folders."""
         self.forget_read()
+        if not self.is_twin:
+            self.ways = None
         if self._later and self._later.pending:
             try:
                 self._attempt(self._later.settle)
@@ -235,6 +249,7 @@ class Unawaited:
 
     def no_action(self) -> None:
         """What it does from here on is waited for."""
+        self.ways = None
         self.alone()
         later, self._later = self._later, None
         if later and later.context is not None and not C.DEFAULT_KEEP_REMOTE_FILES:
@@ -280,8 +295,10 @@ class Unawaited:
         try:
             yield
         except CallError as e:
-            if e.kind not in ('need-context', 'need-code'):  # else it has not left yet
+            if e.kind != 'need-code':  # else it has not left yet
                 later.settle(client)
+                for name in ('lane', 'choice'):
+                    args.pop(name, None)
             raise
         except BaseException:
             later.forget()
@@ -312,7 +329,9 @@ class Unawaited:
             return None
         context = self._context(client, become, module.interpreter)
         if guess.sending:
-            guess.same = _modules.start(self, client, module, become, dict(later.terms(context), choice=SAME))
+            item = _runtime.item()
+            terms = dict(item.terms if item else {}, **later.terms(context))
+            guess.same = _modules.start(self, client, module, become, terms | {'choice': SAME})
             later.passed(context)
             return NOTHING
         guess.handle = _modules.start(self, client, module, become, dict(later.terms(context), choices=guess.choices))
@@ -336,8 +355,9 @@ class Unawaited:
                 later.made.add(expected.makes)
                 if later.makes and not C.DEFAULT_KEEP_REMOTE_FILES:
                     makes = {'makes': expected.makes}
-            handle = client.start(context, 'processes', 'exec', dict(
-                args, expect=expected.answer, **later.terms(context), **makes))
+            what = {'paths': list(expected.paths), 'bits': expected.bits} if expected.paths else args
+            handle = client.start(context, *(('files', 'chmod') if expected.paths else ('processes', 'exec')), dict(
+                what, expect=expected.answer, **later.terms(context), **makes))
             later.add(client, handle, 'a command', expected.answer, context)
         return 0, expected.out, b''
 

@@ -11,6 +11,7 @@ from ...mitogen_core.wire.constants import FORWARD_MODULE, ROOT
 from ...mitogen_core.wire.errors import CallError
 from . import _accounts, _runtime
 from ._compat import ansiballz
+from ._guesses import Again
 from ._isolation import isolation
 from ._login import Stock
 from ._news import News
@@ -50,7 +51,7 @@ def run(connection: Any, client: Client, module: ansiballz.ModuleRun, become: An
     on_sent = item and (item.passed if reads and connection.acting in COMPARING else item.sent)
     for _ in range(4):
         if item and item.place:
-            args.update(lane=list(item.place), tell=True)
+            args.update({} if reads else item.terms, lane=list(item.place), tell=True)
         try:
             with connection.in_lane(client, args, not reads), News(connection, on_sent=on_sent) as news:
                 answer = client.call(ROOT, 'modules', 'run', dict(args, live=news.live and not module.job),
@@ -62,7 +63,8 @@ def run(connection: Any, client: Client, module: ansiballz.ModuleRun, become: An
             error = e
         if item and error.kind in ('need-context', 'need-code'):
             item.alone()
-            args.pop('lane', None)
+            for name in ('lane', *item.terms):
+                args.pop(name, None)
         # Out of its handler: Ansible would tell it as the cause of what follows.
         if error.kind == 'died':
             return _killed(error)
@@ -82,6 +84,8 @@ def start(connection: Any, client: Client, module: ansiballz.ModuleRun, become: 
             return handle
         except CallError as e:
             error = e
+        if error.kind == 'need-context' and terms['lane'][1]:
+            raise Again  # another context would wait for what came before in this lane
         _provide(connection, client, module, become, error)
     raise Stock('its code was not accepted')
 
@@ -110,6 +114,7 @@ def _killed(error: CallError) -> tuple[Any, bytes]:
 def _provide(connection: Any, client: Client, module: ansiballz.ModuleRun, become: Any, error: CallError) -> None:
     """Have what a run lacked."""
     if error.kind == 'need-context':
+        connection.ways = None
         connection._context(client, become, module.interpreter)
     elif error.kind == 'need-code':
         _send_code(client, module.payload)

@@ -39,6 +39,8 @@ ACTIONS: dict[str, dict[str, Any]] = {
     "copy, new": {"copy": {"src": "{{{{ bench_source }}}}/text", "dest": f"{FOLDER}/copy{{n}}"}},
     "copy, unchanged": {"copy": {"src": "{{{{ bench_source }}}}/text", "dest": f"{FOLDER}/copy{{n}}"}},
     "copy, changed": {"copy": {"content": "{n}", "dest": f"{FOLDER}/copy{{n}}", "mode": "0640"}},
+    "copy, 20 files, new": {"copy": {"src": "{{{{ bench_source }}}}/files", "dest": f"{FOLDER}/files{{n}}/"}},
+    "copy, 20 files, unchanged": {"copy": {"src": "{{{{ bench_source }}}}/files", "dest": f"{FOLDER}/files{{n}}/"}},
     "template, new": {"template": {"src": "{{{{ bench_source }}}}/text", "dest": f"{FOLDER}/template{{n}}"}},
     "template, unchanged": {"template": {"src": "{{{{ bench_source }}}}/text", "dest": f"{FOLDER}/template{{n}}"}},
     "assemble": {"assemble": {"src": "{{{{ bench_source }}}}/parts", "dest": f"{FOLDER}/parts{{n}}",
@@ -81,6 +83,9 @@ def sources(folder: Path) -> None:
     (folder / "parts").mkdir()
     for name in ("a", "b"):
         (folder / "parts" / name).write_text(name)
+    (folder / "files").mkdir()
+    for number in range(20):
+        (folder / f"files/{number}").write_text(f"file {number}\n" * 20)
     (folder / "text").write_text("what is copied\n" * 20)
     (folder / "script").write_text("#!/bin/sh\necho $1\n")
     subprocess.run(["tar", "cf", folder / "archive.tar", "-C", folder, "text"], check=True)

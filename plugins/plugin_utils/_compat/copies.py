@@ -2,19 +2,26 @@
 
 copy: _copy_file(source_full, source_rel, content, content_tempfile, dest, task_vars, follow) compares a file with what
 _execute_remote_stat(path, all_vars, follow, checksum) returns; where that has the same checksum, it calls
-_execute_module(module_name, module_args, task_vars) once, else it transfers the file and does so;
+_execute_module(module_name, module_args, task_vars) once, else it transfers the file and does so; whoever calls it has
+all files in its local `source_files`;
 _remove_tempfile_if_content_defined and DataLoader.cleanup_tmp_file remove what it needs no more.  unarchive stops where
 the answer is no folder.  _low_level_execute_command, _transfer_file: 2.16-2.21.
 """
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import copy
+import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.module_utils.parsing.convert_bool import boolean
+
+from .loops import Outcome
 
 # Answers of `stat`: where there is nothing, and where there is something that is no folder.
 ABSENT = {'exists': False}
@@ -53,10 +60,10 @@ class _Loader:
         self._files.append(path)
 
 
-def foresee(name: str, handler: Any, connection: Any) -> None:
-    """Have the connection guess what the plugin's first `stat` will say."""
+def foresee(name: str, handler: Any, connection: Any, again: type[BaseException]) -> None:
+    """Have the connection guess what the plugin's first `stat` will say; `again` is what it raises if it was wrong."""
     if name == 'copy':
-        handler._copy_file = _CopiedFile(handler, connection)
+        handler._copy_file = _Copied(handler, connection, again)
     elif name in ('fetch', 'unarchive'):
         stock = handler._execute_remote_stat
 
@@ -74,8 +81,86 @@ def _only_looks(handler: Any) -> bool:
                for name in ('check_mode', 'diff'))
 
 
+class _Copied:
+    """In place of a copy's `_copy_file`: of a folder's files, those after the first are under way at the same time."""
+
+    def __init__(self, handler: Any, connection: Any, again: type[BaseException]) -> None:
+        self._handler, self._connection, self._again = handler, connection, again
+        self._one = _CopiedFile(handler, connection)
+        self._lane: Any = None
+        self._number = 0
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        number, self._number = self._number, self._number + 1
+        if number == 1 and not kwargs and not _only_looks(self._handler):
+            found = sys._getframe(1).f_locals.get('source_files')
+            if found and len(found['files']) > 2 and found['files'][1] == args[:2]:
+                self._lane = self._connection.lane_of_files(
+                    Files(self._handler, self._connection, found['files'], args[2:], self._again))
+        if not self._lane:
+            return self._one(*args, **kwargs)
+        over = True
+        try:
+            result = self._lane.take(None, {})
+            over = self._lane.has_taken_all or bool(result and result.get('failed'))
+            return result
+        finally:
+            if over:
+                self._lane.close()
+
+
+class Files:
+    """A folder's files from the second on, as a loop whose items are (full path, path in the folder)."""
+
+    variables: dict[str, Any] = {}
+
+    def __init__(self, handler: Any, connection: Any, files: list[Any], rest: tuple[Any, ...],
+                 again: type[BaseException]) -> None:
+        """`rest`: what `_copy_file` gets besides."""
+        self.items, self.number = files, 1
+        self._handler, self._connection, self._rest, self._again = handler, connection, rest, again
+        self._context = contextvars.copy_context()
+
+    def in_context(self, work: Callable[[], None]) -> Callable[[], None]:
+        return functools.partial(self._context.copy().run, work)
+
+    def slot(self) -> Any:
+        """A twin of the plugin with a connection of its own."""
+        found = copy.copy(self._handler)
+        for name in ('run', '_copy_file'):
+            found.__dict__.pop(name, None)
+        found._connection = self._connection.twin()
+        return found
+
+    def run(self, slot: Any, number: int) -> Outcome:
+        outcome = Outcome()
+        with outcome.kept():
+            outcome.value = self._copy(slot, *self.items[number])
+            outcome.ends = bool(outcome.value and outcome.value.get('failed'))
+        return outcome
+
+    def _copy(self, slot: Any, *which: Any) -> Any:
+        connection = slot._connection
+        connection.begin_action(False)
+        try:
+            result = _CopiedFile(slot, connection)(*which, *self._rest)
+            connection.end_action()
+            return result
+        except self._again:
+            connection.no_action()
+        except Exception:
+            with contextlib.suppress(Exception):
+                connection.end_action()
+            raise
+        return slot._copy_file(*which, *self._rest)
+
+    def take(self, executor: Any, arguments: dict[str, Any], outcome: Outcome) -> Any:
+        outcome.tell()
+        return outcome.value
+
+
 class _CopiedFile:
-    """In place of a copy's `_copy_file`."""
+    """One file."""
 
     def __init__(self, handler: Any, connection: Any) -> None:
         self._handler, self._connection = handler, connection

@@ -60,7 +60,7 @@ def install(again: type[BaseException]) -> None:
             name = connection.acting = _core_name(one)
             if name in REPEATABLE:
                 one.run = _Told(one, connection, fresh, again)
-                foresee(name, one, connection)
+                foresee(name, one, connection, again)
             return one
 
         def fresh() -> Any:

@@ -35,10 +35,31 @@ class Outcome:
     def __init__(self) -> None:
         self.value: Any = None
         self.error: BaseException | None = None
+        # Is the loop over with it?
+        self.ends = False
         self.task: Any = None
         self.play_context: Any = None
         self.variables: dict[str, Any] = {}
         self.said: list[Any] = []
+
+    @contextlib.contextmanager
+    def kept(self) -> Iterator[None]:
+        """What is raised or displayed within is kept."""
+        _own.said = self.said
+        try:
+            yield
+        except BaseException as e:
+            self.error = e
+        finally:
+            _own.said = None
+        self.ends = self.ends or self.error is not None
+
+    def tell(self) -> None:
+        """Display and raise what was kept."""
+        for one in self.said:
+            display._final_q.send_display(*one[0], **one[1])
+        if self.error is not None:
+            raise self.error
 
 
 class Loop:
@@ -104,13 +125,8 @@ class Loop:
         """Execute an item as stock would."""
         outcome, variables = Outcome(), self._variables_of(number)
         task, slot._play_context = _copy_of(self._pristine[0]), self._pristine[1].copy()
-        _own.said = outcome.said
-        try:
+        with outcome.kept():
             (self._run if core_version() < (2, 21) else self._run_in_context)(slot, number, task, variables, outcome)
-        except BaseException as e:
-            outcome.error = e
-        finally:
-            _own.said = None
         outcome.play_context = slot._play_context
         return outcome
 
@@ -137,10 +153,7 @@ class Loop:
 
     def take(self, executor: Any, arguments: dict[str, Any], outcome: Outcome) -> Any:
         """What `_execute` would return, having done what it would have done."""
-        for one in outcome.said:
-            display._final_q.send_display(*one[0], **one[1])
-        if outcome.error is not None:
-            raise outcome.error
+        outcome.tell()
         executor._play_context = outcome.play_context
         if core_version() < (2, 21):
             executor._task = outcome.task

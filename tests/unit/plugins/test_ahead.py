@@ -34,10 +34,8 @@ class Loop:
     def run(self, slot, number):
         self.log.append(f'begin {number}')
         outcome = loops.Outcome()
-        try:
+        with outcome.kept():
             outcome.value = self.items[number](runtime.item())
-        except Exception as e:
-            outcome.error = e
         self.log.append(f'end {number}')
         return outcome
 

@@ -31,8 +31,9 @@ def test_folders():
     path = f'{FOLDER}/ansible-tmp-1.2-3-4'
     assert expected.answer == [{'rc': 0, 'out': len(expected.out)}, f'ansible-tmp-1.2-3-4={path}\n'.encode()]
     assert expected.makes == path
-    assert one.expects(shell().chmod((path + '/', path + '/file'), 'u+x')).out == b''
-    assert one.expects(shell().chmod([path], 'u+rwx')).out == b''
+    assert one.expects(shell().chmod((path + '/', path + '/file'), 'u+x')) == later.Expected(
+        paths=(path + '/', path + '/file'), bits=0o100)
+    assert one.expects(shell().chmod([path], 'u+rwx')).bits == 0o700
     assert one.expects(shell().remove(path + '/', recurse=True)).removes == path
     one.on = False
     assert one.expects(shell().remove(path, recurse=True)).removes == path
