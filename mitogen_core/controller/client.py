@@ -171,8 +171,13 @@ class Client:
         while under_way:
             self.wait(under_way.popleft(), f'writing {path}')
 
-    def get(self, context: int, path: str, first: int | None = None) -> Iterator[bytes]:
-        """The chunks of a file of a context's host.  `first`: the handle of a request of its first SMALL_FILE bytes."""
+    def get(self, context: int, path: str) -> Iterator[bytes]:
+        """The chunks of a file of a context's host."""
+        return (chunk for _, chunk in self.pieces(context, path) if chunk)
+
+    def pieces(self, context: int, path: str, first: int | None = None) -> Iterator[tuple[int, bytes]]:
+        """Mode and chunks of a file of a context's host, at least one.  `first`: the handle of a request of its first
+        SMALL_FILE bytes."""
         under_way: collections.deque[tuple[int, int]] = collections.deque()
         offset = 0
         if first is not None:
@@ -186,10 +191,9 @@ class Client:
                     'path': path, 'offset': offset, 'size': CHUNK}), CHUNK))
                 offset += CHUNK
             handle, size = under_way.popleft()
-            chunk = self.wait(handle, f'reading {path}')[1]
+            mode, chunk = self.wait(handle, f'reading {path}')
             end = end or len(chunk) < size
-            if chunk:
-                yield chunk
+            yield int(mode), chunk
 
 
 def writes(path: str, chunks: Iterator[bytes], mode: int) -> Iterator[tuple[dict[str, Any], bytes]]:

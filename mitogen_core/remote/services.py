@@ -68,9 +68,11 @@ class Files(object):
         call.reply()
 
     def do_read(self, call, args, bulk):
-        """args: path, offset, size.  The answer's bulk is shorter than asked for only at the end of the file."""
+        """args: path, offset, size.  The answer is the file's mode; its bulk is shorter than asked for only at its end.
+        """
         fd = os.open(to_native(args[u'path']), os.O_RDONLY)
         try:
+            mode = os.fstat(fd).st_mode & 0o777
             os.lseek(fd, args[u'offset'], os.SEEK_SET)
             parts, left = [], min(args[u'size'], CHUNK)
             while left:
@@ -81,7 +83,7 @@ class Files(object):
                 left -= len(data)
         finally:
             os.close(fd)
-        call.reply(None, b''.join(parts))
+        call.reply(mode, b''.join(parts))
 
     def do_chmod(self, call, args, bulk):
         """args: paths, bits that their modes get."""

@@ -2,10 +2,10 @@
 
 
 def matches(found, wanted):
-    """Is `found` like `wanted`?  A dict may have more than is wanted."""
+    """Is `found` like `wanted`?  A dict may have more than is wanted, but nothing where None is."""
     if not isinstance(wanted, dict):
         return found == wanted
-    return isinstance(found, dict) and all(key in found and matches(found[key], wanted[key]) for key in wanted)
+    return isinstance(found, dict) and all(matches(found.get(key), wanted[key]) for key in wanted)
 
 
 def choose(choices, value, bulk):

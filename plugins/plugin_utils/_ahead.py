@@ -46,6 +46,10 @@ class _Over(BaseException):
     """An item before this one has ended the loop."""
 
 
+class _InTurn(BaseException):
+    """It turns out that an item may depend on those before it.  It has asked for nothing yet."""
+
+
 class Lane:
     """The items of a loop that are under way.  All of its state changes with the baton held."""
 
@@ -208,10 +212,13 @@ class Item:
         self._spent = False
 
     @property
-    def place(self) -> list[Any] | None:
-        """Of its next request: a lane of the context, and the number in it, which changes; None: it has the context to
-        itself."""
-        return None if self._lane.one_by_one else self._lane.place
+    def lane(self) -> list[Any]:
+        """The place of its next request: a lane of the context, and the number in it, which changes."""
+        return self._lane.place
+
+    @property
+    def context(self) -> int:
+        return self._lane.context
 
     def passed(self) -> None:
         """A request in that place is on its way."""
@@ -226,6 +233,11 @@ class Item:
     def alone(self) -> None:
         """Wait until all before it have ended; those that have not begun will do so too."""
         self._lane.alone(self.number)
+
+    @staticmethod
+    def begin_in_turn() -> None:
+        """Begin it anew when it is its turn, and the rest of the loop too."""
+        raise _InTurn
 
     def turn(self) -> None:
         """Wait until all before it have ended."""
@@ -242,12 +254,12 @@ class Item:
         return self._lane.keeps_connections
 
     def has_way(self, keys: list[str]) -> bool:
-        """May it have a request to the context of these keys in its place?"""
-        return keys == self._lane.keys and not self._spent
+        """May it have a request to the context of these keys in its lane?"""
+        return keys == self._lane.keys and self.holds(self.context)
 
     def holds(self, context: int) -> bool:
-        """May it have a request to this context in its place?"""
-        return context == self._lane.context and not self._spent and not self._lane.one_by_one
+        """The same, of a context."""
+        return context == self.context and not self._spent and not self._lane.one_by_one
 
 
 def _execute(executor: Any, arguments: dict[str, Any], stock: Callable[[], Any]) -> Any:
@@ -256,7 +268,13 @@ def _execute(executor: Any, arguments: dict[str, Any], stock: Callable[[], Any])
         lane = _lane(executor, arguments)
         if lane is not None:
             executor._mitosis_lane = lane
-    return lane.take(executor, arguments) if lane else stock()
+    if lane:
+        try:
+            return lane.take(executor, arguments)
+        except _InTurn:
+            lane.close()
+            executor._mitosis_lane = False
+    return stock()
 
 
 def _lane(executor: Any, arguments: dict[str, Any]) -> Lane | bool | None:

@@ -276,7 +276,7 @@ class Express(Contexts, Unawaited, Transfers):
         if item and not (last and item.holds(context)):
             self.alone(client)
         elif item:
-            args['lane'] = list(item.place)
+            args['lane'] = list(item.lane)
         with self.in_lane(client, args), News(self, lambda: last) as news:
             handle = client.start(context, 'processes', 'exec', dict(args, live=news.live), in_data or b'')
             if item and 'lane' in args:

@@ -15,6 +15,8 @@ from ...mitogen_core.wire.choices import choose
 SAME, OTHER = 0, 1
 # Module whose answer is guessed.
 STAT = 'ansible.modules.stat'
+# Nothing is told besides.
+SILENT = {'warnings': None, 'deprecations': None}
 # Larger files are sent when it is known that they are wanted.
 MOST = 64 << 10
 
@@ -46,7 +48,7 @@ class Guess:
 
     def __init__(self, wanted: list[Any], same: dict[str, Any] | None = None,
                  send_same: Callable[[], Any] | None = None) -> None:
-        self.choices = [[{'stat': same}] if same else [], [{'stat': one} for one in wanted]]
+        self.choices = [[dict(SILENT, stat=same)] if same else [], [dict(SILENT, stat=one) for one in wanted]]
         self.sample = _output({'changed': False, 'stat': wanted[0]})
         self._send_same = send_same
         # Of the first request, and of the one that is for the same.

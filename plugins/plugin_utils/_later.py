@@ -84,6 +84,9 @@ class Later:
         self._pending: list[Pending] = []
         # Where the next request of a context goes: a lane's name, and a number.
         self._places: dict[int, list[Any]] = {}
+        self._place: list[Any] = []
+        # Is what is pending in a loop's lane?  What follows is too, whatever becomes of the loop.
+        self._shares = False
         self._lane = 0
         self._bytes = 0
 
@@ -97,7 +100,8 @@ class Later:
 
     def terms(self, context: int) -> dict[str, Any]:
         """Of the next request to a context: a lane, its number in it, and what is to be chosen there before."""
-        terms: dict[str, Any] = {'lane': list(self._place(context))}
+        self._place = self._place_for(context)
+        terms: dict[str, Any] = {'lane': list(self._place)}
         if any(isinstance(one.expected, Guess) and one.context == context for one in self._pending):
             terms['choice'] = OTHER
         return terms
@@ -132,29 +136,33 @@ class Later:
 
     def add(self, client: Client, handle: int, what: str, expected: list[Any] | Guess, context: int) -> None:
         self._client = client
-        self.passed(context)
+        self.passed()
         self._pending.append(Pending(handle, what, expected, context))
 
-    def _place(self, context: int) -> list[Any]:
-        if self._item and self._item.holds(context):
-            place: list[Any] = self._item.place
+    def _place_for(self, context: int) -> list[Any]:
+        item = self._item
+        if item and (item.holds(context) or (self._shares and context == item.context)):
+            place: list[Any] = item.lane
             return place
+        if item:
+            item.alone()
         return self._places.setdefault(context, [f'{self.name}.{self._lane}', 0])
 
     def last_terms(self) -> dict[str, Any]:
         """Of a request that is waited for."""
-        context = self._pending[-1].context
-        terms = self.terms(context)
-        return dict(terms, lane=[*terms['lane'], 'last']) if context in self._places else terms
+        terms = self.terms(self._pending[-1].context)
+        return terms if self._item and self._place is self._item.lane else dict(terms, lane=[*terms['lane'], 'last'])
 
-    def passed(self, context: int) -> None:
-        """One more request is on its way."""
-        self._place(context)[1] += 1
+    def passed(self) -> None:
+        """One more request is on its way, on the last terms."""
+        self._place[1] += 1
+        self._shares = bool(self._item) and self._place is self._item.lane
 
     def forget(self) -> None:
         """The answers will not come."""
         self._pending, self._bytes, self.guess = [], 0, None
         self._places.clear()
+        self._shares = False
         self._lane += 1
 
     def settle(self, client: Client) -> None:
@@ -229,6 +237,13 @@ class Unawaited:
             self.ways = {}
         if self.transport != 'local':  # whose files are copied by stock
             self._later = Later(f'{os.getpid()}.{next(_numbers)}', not job, self._shell.tmpdir, _runtime.item())
+
+    @staticmethod
+    def only_in_turn() -> None:
+        """What follows may depend on items of a loop that are before this one."""
+        item = _runtime.item()
+        if item:
+            item.begin_in_turn()
 
     def acts(self) -> bool:
         """Is an action between begin_action and end_action?"""
@@ -332,7 +347,7 @@ class Unawaited:
             item = _runtime.item()
             terms = dict(item.terms if item else {}, **later.terms(context))
             guess.same = _modules.start(self, client, module, become, terms | {'choice': SAME})
-            later.passed(context)
+            later.passed()
             return NOTHING
         guess.handle = _modules.start(self, client, module, become, dict(later.terms(context), choices=guess.choices))
         later.add(client, guess.handle, 'a stat', guess, context)

@@ -50,8 +50,8 @@ def run(connection: Any, client: Client, module: ansiballz.ModuleRun, become: An
     args, reads = _arguments(connection, module, keys), payload.fqn in READING
     on_sent = item and (item.passed if reads and connection.acting in COMPARING else item.sent)
     for _ in range(4):
-        if item and item.place:
-            args.update({} if reads else item.terms, lane=list(item.place), tell=True)
+        if item and item.has_way(keys):
+            args.update({} if reads else item.terms, lane=list(item.lane), tell=True)
         try:
             with connection.in_lane(client, args, not reads), News(connection, on_sent=on_sent) as news:
                 answer = client.call(ROOT, 'modules', 'run', dict(args, live=news.live and not module.job),

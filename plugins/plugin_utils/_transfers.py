@@ -36,6 +36,7 @@ class Transfers:
     alone: Any
     _context: Any
     _play_context: Any
+    get_option: Any
     put_later: Any
     settle: Any
     # A file that will be wanted, and the request of it.
@@ -87,16 +88,21 @@ class Transfers:
         if read and read[:3] == (in_path, client, context):
             self._read, first = None, read.handle
         try:
-            with whole(out_path) as target:
-                for chunk in News(self).watch(client.get(context, in_path, first), in_path, 0):
+            pieces = client.pieces(context, in_path, first)
+            mode, chunk = next(pieces)
+            if self.get_option('ssh_transfer_method') == 'piped':  # else as sftp and scp have it
+                mode = 0o666
+            with whole(out_path, mode | 0o200) as target:
+                target.write(chunk)
+                for chunk in News(self).watch((data for _, data in pieces), in_path, 0):
                     target.write(chunk)
         except (CallError, OSError) as e:
             raise AnsibleError(f'failed to transfer file to {in_path} {out_path}:\n{e}') from None
 
 
 @contextlib.contextmanager
-def whole(path: str) -> Iterator[BinaryIO]:
-    """A file to write, that gets its name when all of it is there."""
+def whole(path: str, mode: int) -> Iterator[BinaryIO]:
+    """A file to write, that gets its name when all of it is there; a new one has this mode, less the umask."""
     path = os.path.realpath(path)
     try:
         old = os.stat(path)
@@ -115,7 +121,7 @@ def whole(path: str) -> Iterator[BinaryIO]:
     try:
         with open(fd, 'wb') as target:
             yield target
-            os.fchmod(fd, stat.S_IMODE(old.st_mode) if old else 0o666 & ~_umask())
+            os.fchmod(fd, stat.S_IMODE(old.st_mode) if old else mode & ~_umask())
         _into_place(part, path, old)
     finally:
         with contextlib.suppress(FileNotFoundError):

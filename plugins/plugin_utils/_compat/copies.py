@@ -5,7 +5,7 @@ _execute_remote_stat(path, all_vars, follow, checksum) returns; where that has t
 _execute_module(module_name, module_args, task_vars) once, else it transfers the file and does so; whoever calls it has
 all files in its local `source_files`;
 _remove_tempfile_if_content_defined and DataLoader.cleanup_tmp_file remove what it needs no more.  unarchive stops where
-the answer is no folder.  _low_level_execute_command, _transfer_file: 2.16-2.21.
+the answer is no folder.  _low_level_execute_command, _transfer_file, _find_needle: 2.16-2.21.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import contextlib
 import contextvars
 import copy
 import functools
+import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -74,6 +75,17 @@ def foresee(name: str, handler: Any, connection: Any, again: type[BaseException]
                 connection.guess([FOLDER])
             return stock(path, *args, **kwargs)
         handler._execute_remote_stat = stat
+
+
+def is_folder(handler: Any) -> bool:
+    """Is what the action copies a folder?"""
+    source = handler._task.args.get('src')
+    try:
+        if not isinstance(source, str) or boolean(handler._task.args.get('remote_src', False), strict=False):
+            return False
+        return os.path.isdir(handler._find_needle('files', source))
+    except (AnsibleError, TypeError):
+        return False
 
 
 def _only_looks(handler: Any) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from ansible.executor.task_executor import TaskExecutor
 
 from .actions import ACTIONS, name_in
-from .copies import foresee
+from .copies import foresee, is_folder
 from .templates import renders_alike
 
 # What these do before their last request changes nothing here or on the target.
@@ -89,8 +89,10 @@ class _Told:
         # Within another's run it is that one that is run again.
         if connection.acts():
             return self._run(*args, **kwargs)
+        if connection.acting == 'copy' and is_folder(self._handler):
+            connection.only_in_turn()
         if self._repeatable and not self._repeatable(self._handler, kwargs.get('task_vars')):
-            connection.alone()
+            connection.only_in_turn()
             return self._run(*args, **kwargs)
         arguments, folder = dict(task.args), connection._shell.tmpdir
         connection.begin_action(bool(task.async_val))

@@ -99,6 +99,7 @@ SCENARIOS = (
     play('turns', '--forks 1'),
     play('failures'),
     play('loops', '--forks 1'),
+    play('transfers', '--vault-password-file {keywords}/vault-password'),
     play('settings'),
     Scenario('checks', tuple(Step(f'{{keywords}}/checks.yml {words}') for words in ('--diff', '--check --diff'))),
     play('become', '--become-password-file {keywords}/become-password', (

@@ -41,11 +41,13 @@ class Client:
 def settle(answers, same: bool = True):
     """Of a folder (handle 1), a guess (2), the request for the same (3), a file (4)."""
     one, client = later.Later('x'), Client(answers)
+    one.terms(7)
     one.add(client, 1, 'a folder', [{'rc': 0, 'out': 0}, b''], 7)
     sent = []
     one.guess = guess = guesses.Guess([ABSENT, FILE], dict(FILE, checksum='x'), lambda: sent.append(guess.sending))
     assert json.loads(guess.sample[1])['stat'] == ABSENT
     guess.handle = 2
+    one.terms(7)
     one.add(client, 2, 'a stat', guess, 7)
     assert one.terms(7) == {'lane': ['x.0', 2], 'choice': guesses.OTHER}
     if same:
@@ -53,7 +55,9 @@ def settle(answers, same: bool = True):
         guess.go_on()
         assert sent == [True] and not guess.sending
         guess.same = 3
-        one.passed(7)
+        one.terms(7)
+        one.passed()
+    one.terms(7)
     one.add(client, 4, 'a file', later.WRITTEN, 7)
     try:
         one.settle(client)

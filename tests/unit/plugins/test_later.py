@@ -101,9 +101,11 @@ class Client:
 def test_settle(answers, again: bool):
     """All answers are taken, whatever the first is."""
     one, client = later.Later('x'), Client(*answers)
+    assert one.terms(7) == {'lane': ['x.0', 0]}
     one.add(client, 1, 'a', [{'rc': 0, 'out': 0}, b''], 7)
     assert one.terms(7) == {'lane': ['x.0', 1]}
     assert one.terms(8) == {'lane': ['x.0', 0]}
+    one.terms(7)
     one.add(client, 2, 'b', later.WRITTEN, 7)
     assert one.elsewhere(8) and not one.elsewhere(7)
     if again:
@@ -118,6 +120,7 @@ def test_settle(answers, again: bool):
 def test_another_client():
     """Answers that went with their client are not waited for."""
     one = later.Later('x')
+    one.terms(7)
     one.add(Client(), 1, 'a', later.WRITTEN, 7)
     with pytest.raises(later.Again):
         one.settle(Client((None, b'')))

@@ -14,8 +14,9 @@ STAT = {'changed': False, 'stat': {'exists': True, 'isdir': False, 'checksum': '
 @pytest.mark.parametrize(('choices', 'chosen'), [
     ([[{'stat': {'checksum': 'x'}}], [{}]], 0), ([[{'stat': {'checksum': 'y'}}], [{}]], 1),
     ([[], [{'stat': {'exists': False}}, {'stat': {'exists': True, 'isdir': False}}]], 1),
-    ([[{'stat': {'exists': 1.5}}], [{'stat': {'more': None}}], [{'stat': 'text'}]], None),
-    ([[STAT], [{}]], 0), ([], None)])
+    ([[{'stat': {'exists': 1.5}}], [{'stat': {'checksum': None}}], [{'stat': 'text'}]], None),
+    ([[STAT], [{}]], 0), ([[{'warnings': None, 'stat': {'more': None}}]], 0), ([[{'changed': None}]], None),
+    ([], None)])
 def test_choose(choices, chosen):
     data = json.dumps(STAT).encode()
     assert choose(choices, {'rc': 0, 'out': len(data)}, data + b'on stderr') == chosen
