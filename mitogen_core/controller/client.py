@@ -175,24 +175,23 @@ class Client:
         """The chunks of a file of a context's host."""
         return (chunk for _, chunk in self.pieces(context, path) if chunk)
 
-    def pieces(self, context: int, path: str, first: int | None = None) -> Iterator[tuple[int, bytes]]:
-        """Mode and chunks of a file of a context's host, at least one.  `first`: the handle of a request of its first
-        SMALL_FILE bytes."""
-        under_way: collections.deque[tuple[int, int]] = collections.deque()
-        offset = 0
+    def pieces(self, context: int, path: str, first: tuple[int, bytes] | None = None) -> Iterator[tuple[int, bytes]]:
+        """Mode and chunks of a file of a context's host, at least one.  `first`: those of its first SMALL_FILE bytes,
+        where they were asked for already."""
+        under_way: collections.deque[int] = collections.deque()
+        offset, end = 0, False
         if first is not None:
-            under_way.append((first, SMALL_FILE))
-            offset = SMALL_FILE
-        end = False
+            offset, end = len(first[1]), len(first[1]) < SMALL_FILE
+            yield first
         while not end or under_way:
             # Most files are small: see first whether there is more than one chunk.
-            while not end and len(under_way) < (WINDOW if offset > CHUNK else 1):
-                under_way.append((self.start(context, 'files', 'read', {
-                    'path': path, 'offset': offset, 'size': CHUNK}), CHUNK))
+            while not end and len(under_way) < (WINDOW if offset >= CHUNK else 1):
+                under_way.append(self.start(context, 'files', 'read', {'path': path, 'offset': offset, 'size': CHUNK}))
                 offset += CHUNK
-            handle, size = under_way.popleft()
-            mode, chunk = self.wait(handle, f'reading {path}')
-            end = end or len(chunk) < size
+                if offset == CHUNK:
+                    break
+            mode, chunk = self.wait(under_way.popleft(), f'reading {path}')
+            end = end or len(chunk) < CHUNK
             yield int(mode), chunk
 
 

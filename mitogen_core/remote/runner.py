@@ -5,8 +5,8 @@
 The supervisor never runs foreign code.  It forks executors from its warm image (the imports that every Ansible module
 makes are done), hands them the call, and collects what they print, so that a module may print any amount, crash, be
 stuck or leave daemons behind without anyone waiting for it in vain.  A fresh executor stands ready before a call
-arrives.  `fork` isolation takes the fresh one and ends it after the call.  `inline` keeps one for the next inline
-call, as long as it proves clean (isolation.py).
+arrives, where calls before did not all run inline.  `fork` isolation takes the fresh one and ends it after the call.
+`inline` keeps one for the next inline call, as long as it proves clean (isolation.py).
 """
 
 import errno
@@ -280,7 +280,8 @@ class Supervisor(object):
                 self.store.code(digest, self.finder.root + '/' + path)
             except Exception:
                 pass
-        if not self.fresh:
+        # One that is only used inline needs no other.
+        if not self.fresh and not (self.kept and call.get(u'isolation') == 'inline'):
             self.fresh = self._fork(call[u'closure'])
 
 

@@ -5,6 +5,7 @@ A service method is do_NAME(call, args, bulk): it answers `call`, now or later.
 
 import os
 import pwd
+import stat
 
 from ..wire.constants import CHUNK
 from ..wire.py23 import fs_text, to_native
@@ -68,9 +69,12 @@ class Files(object):
         call.reply()
 
     def do_read(self, call, args, bulk):
-        """args: path, offset, size.  The answer is the file's mode; its bulk is shorter than asked for only at its end.
-        """
-        fd = os.open(to_native(args[u'path']), os.O_RDONLY)
+        """args: path, offset, size, regular (is any other file to be left alone?).  The answer is the file's mode; its
+        bulk is shorter than asked for only at its end."""
+        path = to_native(args[u'path'])
+        if args.get(u'regular') and not stat.S_ISREG(os.stat(path).st_mode):
+            return call.fail('os', 'no regular file')
+        fd = os.open(path, os.O_RDONLY)
         try:
             mode = os.fstat(fd).st_mode & 0o777
             os.lseek(fd, args[u'offset'], os.SEEK_SET)

@@ -65,7 +65,7 @@ class Lane:
         self._outcomes: dict[int, Outcome] = {}
         # Items below these numbers: were begun; have sent their last request; have ended; were taken.
         self._begun = self._sent = self._ended = self._taken = loop.number
-        self._over = False
+        self._over = self._closed = False
         # The first item that ended the loop.
         self._last: int | None = None
         # An item had to wait for all before it; so has each that begins after that.
@@ -107,7 +107,9 @@ class Lane:
         return bool(self._taken == len(self._loop.items))
 
     def close(self) -> None:
-        self._over = True
+        if self._closed:
+            return
+        self._closed = self._over = True
         self._free.notify_all()
         for thread in self._threads:
             with waiting():

@@ -255,6 +255,7 @@ class Express(Contexts, Unawaited, Transfers):
             except NoInterpreter as e:
                 self._stock(f'no interpreter {module.interpreter}')
                 display.vvv(f'MITOSIS: {e}', host=self._play_context.remote_addr)
+        self.for_modules_only()
         item, names = _runtime.item(), _accounts.named_by_command(meaning.line)
         if names:
             self.alone(client)

@@ -165,6 +165,13 @@ class Later:
         self._shares = False
         self._lane += 1
 
+    def abandon(self, client: Client) -> None:
+        """They do not matter any more."""
+        if client is self._client:
+            for one in self._pending:
+                client.forget(one.handle)
+        self.forget()
+
     def settle(self, client: Client) -> None:
         """Wait for all that was not waited for; raises Again."""
         pending, wrong = self._pending, bool(self._pending) and client is not self._client
@@ -282,7 +289,7 @@ class Unawaited:
         """The same, unless what follows is for the same context."""
         later = self._later
         if later and later.pending:
-            if later.guess:
+            if later.guess and later.guess.handle is not None:
                 later.guess.go_on()
             if later.elsewhere(self._context(client, become, interpreter)):
                 later.settle(client)
@@ -316,7 +323,7 @@ class Unawaited:
                     args.pop(name, None)
             raise
         except BaseException:
-            later.forget()
+            later.abandon(client)
             raise
         later.settle(client)
 
@@ -324,6 +331,16 @@ class Unawaited:
         """The next `stat` has an answer like this: see Guess."""
         if self._later:
             self._later.guess = Guess(*args)
+
+    def guess_no_more(self) -> None:
+        """What was guessed has been asked for, or will not be."""
+        if self._later:
+            self._later.guess = None
+
+    def for_modules_only(self) -> None:
+        """What follows can't be sent for a choice: only the run of a module can."""
+        if self._later and self._later.guess and self._later.guess.sending:
+            raise Again
 
     @contextlib.contextmanager
     def knows(self, answers: list[Any]) -> Iterator[None]:

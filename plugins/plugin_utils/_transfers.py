@@ -36,6 +36,7 @@ class Transfers:
     alone: Any
     _context: Any
     _play_context: Any
+    for_modules_only: Any
     get_option: Any
     put_later: Any
     settle: Any
@@ -52,7 +53,8 @@ class Transfers:
         path, self._wanted = self._wanted, None
         if path is not None:
             context = self._context(client)
-            handle = client.start(context, 'files', 'read', {'path': path, 'offset': 0, 'size': SMALL_FILE})
+            handle = client.start(context, 'files', 'read', {
+                'path': path, 'offset': 0, 'size': SMALL_FILE, 'regular': True})
             self._read = _Read(path, client, context, handle)
 
     def forget_read(self) -> None:
@@ -61,7 +63,17 @@ class Transfers:
         if read:
             read.client.forget(read.handle)
 
+    def _take_read(self, path: str, client: Client, context: int) -> tuple[int, bytes] | None:
+        """The answer to what was asked for ahead, if that was this file."""
+        read = self._read
+        if read and read[:3] == (path, client, context):
+            self._read = None
+            with contextlib.suppress(CallError):
+                return client.wait(read.handle, f'reading {path}')
+        return None
+
     def _put(self, client: Client, in_path: str, out_path: str) -> None:
+        self.for_modules_only()
         display.vvv(f'PUT {in_path} TO {out_path}', host=self._play_context.remote_addr)
         if not os.path.exists(in_path):
             raise AnsibleFileNotFound(f'file or module does not exist: {in_path}')
@@ -84,11 +96,8 @@ class Transfers:
         if item:
             item.turn()
         context = self._context(client)
-        read, first = self._read, None
-        if read and read[:3] == (in_path, client, context):
-            self._read, first = None, read.handle
         try:
-            pieces = client.pieces(context, in_path, first)
+            pieces = client.pieces(context, in_path, self._take_read(in_path, client, context))
             mode, chunk = next(pieces)
             if self.get_option('ssh_transfer_method') == 'piped':  # else as sftp and scp have it
                 mode = 0o666

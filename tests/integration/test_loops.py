@@ -32,6 +32,11 @@ TASKS = (
     lambda r: {'file': {'path': f'{FOLDER}/{{{{ item }}}}', 'state': r.choice(['touch', 'absent', 'directory'])}},
     lambda r: {'stat': {'path': f'{FOLDER}/{{{{ item }}}}'}},
     lambda r: {'copy': {'dest': f'{FOLDER}/{{{{ item }}}}', 'content': r.choice(WORDS)}},
+    lambda r: {'copy': {'dest': f'{FOLDER}/{r.choice(["same", "{{ item }}", ""])}', 'src': 'script.sh', 'mode': '0644'}},
+    lambda r: {'template': {'dest': f'{FOLDER}/{r.choice(["same", "{{ item }}"])}', 'src': r.choice(['plain.j2', 'last.j2'])}},
+    lambda r: {'raw': f'echo {r.choice(WORDS)} >>{FOLDER}/log; wc -l <{FOLDER}/log'},
+    lambda r: {'fetch': {'src': f'{FOLDER}/{r.choice(["log", "{{ item }}"])}', 'flat': True,
+                         'dest': f'{{{{ playbook_dir }}}}/{r.choice(["fetched", "{{ item }}"])}'}},
     lambda r: {'script': f'script.sh {r.choice(WORDS)}'},
     lambda r: {'set_fact': {'z': r.choice(WORDS)}},
     lambda r: {'debug': {'msg': r.choice(WORDS)}},
@@ -82,6 +87,8 @@ def test_random_loops(control: Control, stock: Control, seed: int):
     found = []
     for each in (stock, control):
         (each.folder / 'script.sh').write_text(f'#!/bin/sh\necho script $1 | tee -a {FOLDER}/log\n')
+        (each.folder / 'plain.j2').write_text("{{ item }} {{ x }} {{ n | default('-') }}\n")
+        (each.folder / 'last.j2').write_text("{{ item }} {{ r.changed | default('-') }} {{ z is defined }}\n")
         path = each.folder / 'play.yml'
         path.write_text(json.dumps([made]))
         found.append(each.playbook(path))

@@ -103,3 +103,87 @@ def test_a_job_keeps_its_folder(control: Control):
   shell: until test -s /tmp/its-folder; do sleep 0.1; done; cat /tmp/its-folder; rm /tmp/its-folder
 ''')
     assert results(done, 'what it found')[0]['result']['stdout'].startswith('ansible-')
+
+
+# An answer that is no choice ends the lane in which others are on their way.
+FOLDERS = '''
+- name: there
+  file: path=/tmp/there state=directory
+- name: into it
+  copy:
+    content: "{{ item }}"
+    dest: "/tmp/there{{ item }}"
+  loop: [/1, /2, '', /4, /5, '', /7, /8, /9, '']
+  ignore_errors: true
+- name: again
+  copy:
+    content: "{{ item }}"
+    dest: "/tmp/there{{ item }}"
+  loop: ['', /2, /3, /4, /5, '', '', /8, /9]
+  ignore_errors: true
+- name: without pipelining
+  copy:
+    content: "{{ item }}"
+    dest: "/tmp/there/{{ item }}"
+  loop: [1, 2, 2, 3]
+  vars:
+    ansible_pipelining: false
+- name: a stat of one's own
+  copy:
+    content: other
+    dest: /tmp/there/own
+- name: found
+  shell: cd /tmp/there; for file in *; do echo $file $(cat $file); done; rm -r /tmp/there
+'''
+OWN_STAT = '''#!/bin/sh
+# WANT_JSON
+echo '{"changed": false, "stat": {"exists": true, "isdir": false, "checksum": "d0941e68da8f38151ff86a61fc59f7c5cf9fcaa2"}}'
+'''
+
+
+@pytest.mark.parametrize('own', [False, True])
+def test_answers_that_are_no_choice(control: Control, stock: Control, own: bool):
+    found = []
+    for each in (stock, control):
+        if own:
+            (each.folder / 'library').mkdir()
+            (each.folder / 'library/stat').write_text(OWN_STAT)
+        done = each.tasks(FOLDERS)
+        assert done.code == 0, str(done)
+        found.append([(record['task'], record['result'].get('changed'), record['result'].get('msg'),
+                       record['result'].get('stdout')) for record in done.records])
+    assert found[0] == found[1]
+
+
+def test_a_pipe_is_not_read_ahead(control: Control):
+    """Whoever writes to it waits for whoever reads all of it."""
+    done = control.tasks(f'''
+- shell: mkfifo /tmp/pipe; (setsid sh -c 'echo one >/tmp/pipe; rm /tmp/pipe' >/dev/null 2>&1 &)
+- name: it
+  fetch:
+    src: /tmp/pipe
+    dest: {control.folder}/fetched
+    flat: true
+''')
+    assert done.code == 0, str(done)
+    assert (control.folder / 'fetched').read_text() == 'one\n'
+
+
+def test_a_folder_within_its_time(control: Control):
+    """Files that a task had no time for are not copied."""
+    (control.folder / 'many').mkdir()
+    for name in '123456':
+        (control.folder / 'many' / name).write_text(name)
+    done = control.tasks(f'''
+- name: it
+  copy:
+    src: {control.folder}/many/
+    dest: /tmp/many/
+    validate: sh -c 'sleep 3; test -f %s'
+  timeout: 5
+  ignore_errors: true
+- name: found
+  shell: ls /tmp/many; rm -r /tmp/many
+''')
+    assert 'Timed out' in results(done, 'it')[0]['result']['msg']
+    assert len(results(done, 'found')[0]['result']['stdout_lines']) == 1

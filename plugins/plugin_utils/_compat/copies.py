@@ -5,7 +5,7 @@ _execute_remote_stat(path, all_vars, follow, checksum) returns; where that has t
 _execute_module(module_name, module_args, task_vars) once, else it transfers the file and does so; whoever calls it has
 all files in its local `source_files`;
 _remove_tempfile_if_content_defined and DataLoader.cleanup_tmp_file remove what it needs no more.  unarchive stops where
-the answer is no folder.  _low_level_execute_command, _transfer_file, _find_needle: 2.16-2.21.
+the answer is no folder.  _low_level_execute_command, _transfer_file, _find_needle, _is_pipelining_enabled: 2.16-2.21.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def foresee(name: str, handler: Any, connection: Any, again: type[BaseException]
         def stat(path: str, *args: Any, **kwargs: Any) -> Any:
             if name == 'fetch':
                 connection.will_fetch(path)
-            elif connection.acts() and not _only_looks(handler):
+            elif _may_guess(handler, connection):
                 connection.guess([FOLDER])
             return stock(path, *args, **kwargs)
         handler._execute_remote_stat = stat
@@ -93,6 +93,10 @@ def _only_looks(handler: Any) -> bool:
                for name in ('check_mode', 'diff'))
 
 
+def _may_guess(handler: Any, connection: Any) -> bool:
+    return bool(connection.acts() and not _only_looks(handler) and handler._is_pipelining_enabled('new'))
+
+
 class _Copied:
     """In place of a copy's `_copy_file`: of a folder's files, those after the first are under way at the same time."""
 
@@ -104,7 +108,7 @@ class _Copied:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         number, self._number = self._number, self._number + 1
-        if number == 1 and not kwargs and not _only_looks(self._handler):
+        if number == 1 and not kwargs and not _only_looks(self._handler) and not self._handler._task.timeout:
             found = sys._getframe(1).f_locals.get('source_files')
             if found and len(found['files']) > 2 and found['files'][1] == args[:2]:
                 self._lane = self._connection.lane_of_files(
@@ -155,15 +159,16 @@ class Files:
         connection = slot._connection
         connection.begin_action(False)
         try:
-            result = _CopiedFile(slot, connection)(*which, *self._rest)
+            try:
+                result = _CopiedFile(slot, connection)(*which, *self._rest)
+            except Exception:
+                with contextlib.suppress(Exception):
+                    connection.end_action()
+                raise
             connection.end_action()
             return result
         except self._again:
             connection.no_action()
-        except Exception:
-            with contextlib.suppress(Exception):
-                connection.end_action()
-            raise
         return slot._copy_file(*which, *self._rest)
 
     def take(self, executor: Any, arguments: dict[str, Any], outcome: Outcome) -> Any:
@@ -190,7 +195,7 @@ class _CopiedFile:
 
     def _once(self, *args: Any, **kwargs: Any) -> Any:
         handler, connection = self._handler, self._connection
-        same = self._if_same(args, kwargs) if connection.acts() and not _only_looks(handler) else None
+        same = self._if_same(args, kwargs) if _may_guess(handler, connection) else None
         if same is None:
             return self._stock(*args, **kwargs)
         checksum, request = same
@@ -224,7 +229,7 @@ class _CopiedFile:
 
     def _as_guessed(self, args: Any, kwargs: Any) -> tuple[Any, list[Any] | None]:
         """What `_copy_file` returns, or answers that another run of it is to get."""
-        handler, removals = self._handler, []
+        handler, connection, removals = self._handler, self._connection, []
         loader = handler._loader
         handler._loader = _Loader(loader, self._files)
         handler._remove_tempfile_if_content_defined = lambda *which: removals.append(which)
@@ -237,6 +242,7 @@ class _CopiedFile:
             removals.clear()
             return None, answers
         finally:
+            connection.guess_no_more()
             handler._loader = loader
             del handler._remove_tempfile_if_content_defined
             for which in removals:

@@ -153,3 +153,39 @@ def test_not_all_are_taken():
     with lane(loop, 2) as one:
         assert one.take(None, {}) == 'x'
     assert len(loop.log) <= 2 * 6
+
+
+def test_an_item_that_has_ended_the_loop_stops_those_that_wait_for_it():
+    """What they would ask for next is not asked for."""
+    going = threading.Event()
+
+    def ends(item):
+        item.sent()
+        with baton.waiting():
+            assert going.wait(20)
+        raise ValueError('no')
+
+    def waits(item):
+        item.sent()
+        going.set()
+        item.alone()
+        loop.log.append('went on')
+    loop = Loop(ends, waits)
+    with lane(loop) as one, pytest.raises(ValueError, match='no'):
+        one.take(None, {})
+    assert 'went on' not in loop.log
+
+
+def test_in_turn():
+    """An item that may depend on others ends the lane, and is left to the loop."""
+    loop = Loop(lambda item: 'a', lambda item: item.begin_in_turn(), lambda item: 'c')
+    stock = []
+
+    class Executor:
+        _mitosis_lane = None
+    executor = Executor()
+    with lane(loop) as one:
+        executor._mitosis_lane = one
+        got = [ahead._execute(executor, {}, lambda: stock.append(1) or 'stock') for _ in range(3)]
+    assert got == ['a', 'stock', 'stock']
+    assert 'begin 3' not in loop.log

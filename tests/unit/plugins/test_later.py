@@ -131,3 +131,63 @@ def test_a_folder_that_is_there():
     one = later.Later('x', folder=FOLDER + '/made/')
     assert one.takes(FOLDER + '/made/file', 1)
     assert one.expects(shell().remove(FOLDER + '/made/', recurse=True))
+
+
+class Item:
+    """An item of a loop, whose lane is of context 7."""
+
+    def __init__(self) -> None:
+        self.lane, self.context = ['loop', 5], 7
+        self.one_by_one, self.waited = False, 0
+
+    def holds(self, context: int) -> bool:
+        return context == self.context and not self.one_by_one
+
+    def alone(self) -> None:
+        self.one_by_one = True
+        self.waited += 1
+
+
+def test_in_a_loop():
+    """What is pending, and what comes behind it, has one lane without gaps, whatever becomes of the loop meanwhile."""
+    item = Item()
+    one, client = later.Later('x', item=item), Client((None, b''), (None, b''))
+    assert one.terms(7) == {'lane': ['loop', 5]}
+    one.add(client, 1, 'a', later.WRITTEN, 7)
+    assert one.terms(7) == {'lane': ['loop', 6]}
+    item.one_by_one = True
+    one.add(client, 2, 'b', later.WRITTEN, 7)
+    assert one.terms(7) == one.last_terms() == {'lane': ['loop', 7]}
+    assert not item.waited
+    one.settle(client)
+    assert one.terms(7) == {'lane': ['x.1', 0]}
+    assert item.waited == 1
+
+
+def test_in_a_loop_for_another_context():
+    item = Item()
+    one = later.Later('x', item=item)
+    assert one.terms(8) == {'lane': ['x.0', 0]}
+    assert item.waited == 1 and item.lane == ['loop', 5]
+
+
+def test_a_loop_whose_lane_ends():
+    """What an item asks for anew is asked for when those before it have ended."""
+    item = Item()
+    one, client = later.Later('x', item=item), Client(CallError('stopped', ''))
+    one.terms(7)
+    one.add(client, 1, 'a', later.WRITTEN, 7)
+    with pytest.raises(later.Again):
+        one.settle(client)
+    assert item.waited == 1
+
+
+def test_abandoned():
+    """Late answers are not kept."""
+    one, forgotten = later.Later('x'), []
+    client = Client()
+    client.forget = forgotten.append
+    one.terms(7)
+    one.add(client, 3, 'a', later.WRITTEN, 7)
+    one.abandon(client)
+    assert forgotten == [3] and not one.pending
