@@ -25,10 +25,10 @@ from ._compat.options import full_name
 from ._compat.recording import Meaning, Notes, explain, record_become, record_shell
 from ._contexts import Contexts
 from ._guesses import Again
-from ._later import Unawaited
 from ._login import NoInterpreter, Refused, Stock
 from ._news import News
 from ._transfers import Transfers
+from ._unawaited import Unawaited
 
 display = Display()
 
