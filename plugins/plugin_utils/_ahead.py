@@ -300,7 +300,7 @@ def files(connection: Any, loop: Any) -> Lane | None:
         return None  # by another account files are put where they are in nobody's order
     prepare()
     keys, context = connection.ends_in()
-    return Lane(loop, keys, context, width, {'choices': [[{}]]})
+    return Lane(loop, keys, context, width, {'choices': [[{'failed': None}, {'failed': False}]]})
 
 
 def _independent(loop: Loop, connection: Any) -> bool:

@@ -51,10 +51,9 @@ class Guess:
         self.choices = [[dict(SILENT, stat=same)] if same else [], [dict(SILENT, stat=one) for one in wanted]]
         self.sample = _output({'changed': False, 'stat': wanted[0]})
         self._send_same = send_same
-        # Of the first request, and of the one that is for the same.
-        self.handle: int | None = None
-        self.same: int | None = None
+        # Where it was asked for, and the handle of what is for the same.
         self.context: int | None = None
+        self.same: int | None = None
         self.sending = False
         self._answer: Any = None
         self.choice: int | None = None

@@ -99,7 +99,7 @@ class Unawaited:
         """The same, unless what follows is for the same context."""
         later = self._later
         if later and later.pending:
-            if later.guess and later.guess.handle is not None:
+            if later.guess and later.guess.context is not None and not later.elsewhere(later.guess.context):
                 later.guess.go_on()
             if later.elsewhere(self._context(client, become, interpreter)):
                 later.settle(client)
@@ -167,7 +167,7 @@ class Unawaited:
         if self._known:
             return self._known.pop(0)
         guess = later and later.guess
-        if not later or not guess or not (guess.sending or (guess.handle is None and module.payload.fqn == STAT)):
+        if not later or not guess or not (guess.sending or (guess.context is None and module.payload.fqn == STAT)):
             return None
         context = self._context(client, become, module.interpreter)
         if guess.sending:
@@ -176,8 +176,9 @@ class Unawaited:
             guess.same = _modules.start(self, client, module, become, terms | {'choice': SAME})
             later.passed()
             return NOTHING
-        guess.handle = _modules.start(self, client, module, become, dict(later.terms(context), choices=guess.choices))
-        later.add(client, guess.handle, 'a stat', guess, context)
+        handle = _modules.start(self, client, module, become, dict(later.terms(context), choices=guess.choices))
+        later.add(client, handle, 'a stat', guess, context)
+        guess.context = context
         return guess.sample
 
     def expects(self, command: str) -> Expected | None:

@@ -46,7 +46,7 @@ def settle(answers, same: bool = True):
     sent = []
     one.guess = guess = guesses.Guess([ABSENT, FILE], dict(FILE, checksum='x'), lambda: sent.append(guess.sending))
     assert json.loads(guess.sample[1])['stat'] == ABSENT
-    guess.handle = 2
+    guess.context = 7
     one.terms(7)
     one.add(client, 2, 'a stat', guess, 7)
     assert one.terms(7) == {'lane': ['x.0', 2], 'choice': guesses.OTHER}
