@@ -17,8 +17,6 @@ SAME, OTHER = 0, 1
 STAT = 'ansible.modules.stat'
 # Nothing is told besides.
 SILENT = {'warnings': None, 'deprecations': None}
-# Larger files are sent when it is known that they are wanted.
-MOST = 64 << 10
 
 
 class Again(BaseException):

@@ -16,7 +16,7 @@ from ...mitogen_core.controller.client import Client, chunks, writes
 from ...mitogen_core.wire.errors import CallError
 from . import _modules, _runtime
 from ._compat import handlers
-from ._guesses import MOST as MOST_GUESSED
+from ._compat.copies import MOST as MOST_GUESSED
 from ._guesses import NOTHING, SAME, STAT, Again, Guess
 from ._later import MOST, WRITTEN, Expected, Later
 from ._login import Stock

@@ -28,6 +28,8 @@ from .loops import Outcome
 ABSENT = {'exists': False}
 FILE = {'exists': True, 'isdir': False}
 FOLDER = {'exists': True, 'isdir': True}
+# Larger files are looked at and sent when it is known that they are wanted.
+MOST = 64 << 10
 
 
 class _Unclear(Exception):
@@ -51,14 +53,26 @@ class _Same(str):
 class _Loader:
     """A DataLoader that keeps temporary files for a second run."""
 
-    def __init__(self, loader: Any, files: list[str]) -> None:
-        self._loader, self._files = loader, files
+    def __init__(self, loader: Any) -> None:
+        self.loader = loader
+        self._found: dict[Any, str] = {}
+        self._files: set[str] = set()
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._loader, name)
+        return getattr(self.loader, name)
+
+    def get_real_file(self, path: str, decrypt: bool = True) -> str:
+        if (path, decrypt) not in self._found:
+            self._found[path, decrypt] = self.loader.get_real_file(path, decrypt=decrypt)
+        return self._found[path, decrypt]
 
     def cleanup_tmp_file(self, path: str) -> None:
-        self._files.append(path)
+        self._files.add(path)
+
+    def end(self) -> None:
+        """Remove what is needed no more."""
+        for path in self._files:
+            self.loader.cleanup_tmp_file(path)
 
 
 def foresee(name: str, handler: Any, connection: Any, again: type[BaseException]) -> None:
@@ -182,25 +196,27 @@ class _CopiedFile:
     def __init__(self, handler: Any, connection: Any) -> None:
         self._handler, self._connection = handler, connection
         self._stock = handler._copy_file
-        # Files that are needed no more.
-        self._files: list[str] = []
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, source: str, *rest: Any, **kwargs: Any) -> Any:
+        handler = self._handler
+        if not _may_guess(handler, self._connection) or not _is_small(source) \
+                or not boolean(handler._task.args.get('force', True), strict=False):
+            return self._stock(source, *rest, **kwargs)
+        handler._loader = loader = _Loader(handler._loader)
         try:
-            return self._once(*args, **kwargs)
+            return self._guessed(source, *rest, **kwargs)
         finally:
-            for path in self._files:
-                self._handler._loader.cleanup_tmp_file(path)
-            self._files.clear()
+            handler._loader = loader.loader
+            loader.end()
 
-    def _once(self, *args: Any, **kwargs: Any) -> Any:
+    def _guessed(self, *args: Any, **kwargs: Any) -> Any:
         handler, connection = self._handler, self._connection
-        same = self._if_same(args, kwargs) if _may_guess(handler, connection) else None
+        same = self._if_same(args, kwargs)
         if same is None:
             return self._stock(*args, **kwargs)
         checksum, request = same
         connection.guess([ABSENT, FILE], dict(FILE, checksum=checksum), lambda: handler._execute_module(**request))
-        found, answers = self._as_guessed(args, kwargs)
+        found, answers = self._if_other(args, kwargs)
         if answers is None:
             return found
         with connection.knows(answers):
@@ -209,14 +225,11 @@ class _CopiedFile:
     def _if_same(self, args: Any, kwargs: Any) -> tuple[str, dict[str, Any]] | None:
         """What the file's checksum is, and the request that there would be if the target's was the same."""
         handler, same, requests = self._handler, _Same(), []
-        if not boolean(handler._task.args.get('force', True), strict=False):
-            return None
 
         def note(**request: Any) -> dict[str, Any]:
             requests.append(dict(request, module_args=dict(request['module_args'])))
             return {}
         twin = copy.copy(handler)
-        twin._loader = _Loader(handler._loader, self._files)
         twin._execute_remote_stat = _once(dict(FILE, checksum=same))
         twin._execute_module, twin._remove_tempfile_if_content_defined = note, _nothing
         twin._transfer_file = twin._low_level_execute_command = _unclear
@@ -227,11 +240,9 @@ class _CopiedFile:
         other = getattr(same, 'other', None)
         return (str(other), requests[0]) if len(requests) == 1 and isinstance(other, str) else None
 
-    def _as_guessed(self, args: Any, kwargs: Any) -> tuple[Any, list[Any] | None]:
+    def _if_other(self, args: Any, kwargs: Any) -> tuple[Any, list[Any] | None]:
         """What `_copy_file` returns, or answers that another run of it is to get."""
-        handler, connection, removals = self._handler, self._connection, []
-        loader = handler._loader
-        handler._loader = _Loader(loader, self._files)
+        handler, removals = self._handler, []
         handler._remove_tempfile_if_content_defined = lambda *which: removals.append(which)
         try:
             return self._stock(*args, **kwargs), None
@@ -242,11 +253,17 @@ class _CopiedFile:
             removals.clear()
             return None, answers
         finally:
-            connection.guess_no_more()
-            handler._loader = loader
+            self._connection.guess_no_more()
             del handler._remove_tempfile_if_content_defined
             for which in removals:
                 handler._remove_tempfile_if_content_defined(*which)
+
+
+def _is_small(path: str) -> bool:
+    try:
+        return os.path.getsize(path) <= MOST
+    except OSError:
+        return False
 
 
 def _once(answer: Any) -> Callable[..., Any]:

@@ -23,6 +23,7 @@ TEXTS = [
     (r'ansible-local-\w+(/\.\w{8}\b)?', 'ansible-local-*'),
     # Content of a task on its way, by name alone.
     (r'^\.\w{8}$', '*tmp*'),
+    (r'("_original_basename": ")\.\w{8}"', r'\1*tmp*"'),
     # A host's own network card and ssh connection.
     (r'([0-9a-f]{2}:){5}[0-9a-f]{2}|fe80::[0-9a-f:]+', 'CARD'),
     (r'(?<=NETWORK\.254 )\d+', 'PORT'),

@@ -133,7 +133,7 @@ class Stage:
         stdin.write_text(step.stdin.format(**places))
         with stdin.open() as file:
             run = control.start(step.program, *words, env=environ, inventory=step.inventory, stdin=file)
-            return run.wait(150)
+            return run.wait(300)
 
 
 def printed(text: str, own: list[tuple[str, str]]) -> list[str]:
