@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import resource
 import threading
@@ -39,8 +38,6 @@ RESULTS = ('_task.polymorphic_result', '_task.result')
 # Descriptors for whatever else this process does.
 RESERVED = 64
 
-_numbers = itertools.count(1)
-
 
 class _Over(BaseException):
     """An item before this one has ended the loop."""
@@ -57,7 +54,7 @@ class Lane:
                  terms: dict[str, Any] | None = None) -> None:
         """`keys` lead to its context.  `terms`: of each item's last request."""
         self.keys, self.context, self.terms = keys, context, terms or {}
-        self.place: list[Any] = [f'{os.getpid()}.item.{next(_numbers)}', 0]
+        self.place: list[Any] = [_runtime.new_name(), 0]
         self._loop, self._width = loop, width
         # Nothing that chooses a plugin, or is told to one, is a template: items' connections do not differ.
         self.keeps_connections = not any(name.startswith('ansible_') and isinstance(value, str) and is_template(value)

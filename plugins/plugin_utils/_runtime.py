@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import os
 import threading
+import time
 from typing import Any
 
 from ansible import constants as C
@@ -15,6 +17,7 @@ from ._baton import waiting
 # Each thread of a shard worker has one.
 _own = threading.local()
 _profile: tuple[int, Any] | None = None
+_numbers = itertools.count(1)
 
 
 def folder() -> str:
@@ -80,6 +83,11 @@ def profile() -> Any:
         from ...mitogen_core.controller.profile import Here
         _profile = (os.getpid(), Here(os.path.abspath(wished), 'worker'))
     return _profile and _profile[1]
+
+
+def new_name() -> str:
+    """A name that no process of this run has given, or will give: a process may have the id of one that has ended."""
+    return f'{os.getpid():x}.{time.monotonic_ns() >> 20:x}.{next(_numbers):x}'
 
 
 def note_use(module: str) -> None:

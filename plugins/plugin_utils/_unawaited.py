@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import stat
 from collections.abc import Iterator
@@ -20,8 +19,6 @@ from ._compat.copies import MOST as MOST_GUESSED
 from ._guesses import NOTHING, SAME, STAT, Again, Guess
 from ._later import MOST, WRITTEN, Expected, Later
 from ._login import Stock
-
-_numbers = itertools.count(1)
 
 
 class Unawaited:
@@ -53,7 +50,7 @@ class Unawaited:
         if not self.is_twin:
             self.ways = {}
         if self.transport != 'local':  # whose files are copied by stock
-            self._later = Later(f'{os.getpid()}.{next(_numbers)}', not job, self._shell.tmpdir, _runtime.item())
+            self._later = Later(_runtime.new_name(), not job, self._shell.tmpdir, _runtime.item())
 
     @staticmethod
     def only_in_turn() -> None:
