@@ -187,7 +187,7 @@ class Express(Contexts, Unawaited, Transfers):
 
     def _stock_way(self, reason: Stock, action: Any, *args: Any, **kwargs: Any) -> Any:
         self.alone()
-        if self._later and self._later.pending:
+        if self._later and (self._later.pending or self._later.dropped):
             raise Again
         self._stock(str(reason))
         with waiting():
@@ -243,6 +243,9 @@ class Express(Contexts, Unawaited, Transfers):
         elif not in_data:
             module = asyncs.parse(meaning.command, self._sent, self._notes.environments)
         if module:
+            if module.job and module.job['remove']:
+                self.drop_held()
+            self.send_held(client)
             _runtime.note_use(module.payload.fqn)
             try:
                 answer = self.foreseen(client, module, become)
@@ -253,6 +256,8 @@ class Express(Contexts, Unawaited, Transfers):
                 self._ran(become, module.interpreter)
                 return self._answer(*answer)
             except NoInterpreter as e:
+                if self._later and self._later.dropped:
+                    raise Again from e
                 self._stock(f'no interpreter {module.interpreter}')
                 display.vvv(f'MITOSIS: {e}', host=self._play_context.remote_addr)
         self.for_modules_only()
@@ -273,6 +278,8 @@ class Express(Contexts, Unawaited, Transfers):
         expected = self.expects(meaning.command) if meaning.argv and not in_data and become is None else None
         if expected and not args['tty']:
             return self.send_later(client, context, expected, args)
+        self.send_held(client)
+        self.settle_for(client, become)
         last = runs_the_tasks_command()
         if item and not (last and item.holds(context)):
             self.alone(client)

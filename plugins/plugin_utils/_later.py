@@ -68,6 +68,10 @@ class Later:
         # Of these, those that may not be there.
         self.made: set[str] = set()
         self.guess: Guess | None = None
+        # Requests of `files`, in the folder of a job, that have not been sent: (method, args, content).  It does not
+        # need them if it is one that is known.
+        self.held: list[tuple[str, dict[str, Any], bytes]] = []
+        self.dropped = False
         self._pending: list[Pending] = []
         # Where the next request of a context goes: a lane's name, and a number.
         self._places: dict[int, list[Any]] = {}

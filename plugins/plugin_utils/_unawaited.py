@@ -89,6 +89,7 @@ class Unawaited:
 
     def settle(self, client: Client) -> None:
         """Wait for all that was not waited for."""
+        self.send_held(client)
         if self._later:
             self._later.settle(client)
 
@@ -186,6 +187,7 @@ class Unawaited:
         """Send a command, and return its answer as if it had been given."""
         later = self._later
         if later and expected.removes:
+            later.held = []
             later.settle(client)
             client.tell_to(context, 'processes', 'exec', dict(args, removes=expected.removes))
         elif later:
@@ -195,11 +197,40 @@ class Unawaited:
                 later.made.add(expected.makes)
                 if later.makes and not C.DEFAULT_KEEP_REMOTE_FILES:
                     makes = {'makes': expected.makes}
-            what = {'paths': list(expected.paths), 'bits': expected.bits} if expected.paths else args
-            handle = client.start(context, *(('files', 'chmod') if expected.paths else ('processes', 'exec')), dict(
-                what, expect=expected.answer, **later.terms(context), **makes))
-            later.add(client, handle, 'a command', expected.answer, context)
+            if expected.paths:
+                self._files_later(client, 'chmod', {'paths': list(expected.paths), 'bits': expected.bits})
+            else:
+                handle = client.start(context, 'processes', 'exec', dict(
+                    args, expect=expected.answer, **later.terms(context), **makes))
+                later.add(client, handle, 'a command', expected.answer, context)
         return 0, expected.out, b''
+
+    def _files_later(self, client: Client, method: str, args: dict[str, Any], content: bytes = b'') -> None:
+        """Send a request that writes or changes a file of the folder, or hold it, for a job."""
+        later = self._later
+        if later and not later.makes:
+            later.held.append((method, args, content))
+        else:
+            self._send_files(client, method, args, content)
+
+    def _send_files(self, client: Client, method: str, args: dict[str, Any], content: bytes) -> None:
+        later = self._later
+        if later and later.context is not None:
+            terms = later.terms(later.context)
+            handle = client.start(later.context, 'files', method, dict(args, expect=WRITTEN, **terms), content)
+            later.add(client, handle, f'{method} {args.get("path", "")}', WRITTEN, later.context)
+
+    def send_held(self, client: Client) -> None:
+        """What follows needs the files."""
+        if self._later:
+            held, self._later.held = self._later.held, []
+            for method, args, content in held:
+                self._send_files(client, method, args, content)
+
+    def drop_held(self) -> None:
+        """What follows is a job that does not."""
+        if self._later and self._later.held:
+            self._later.held, self._later.dropped = [], True
 
     def put_later(self, client: Client, context: int, in_path: str, out_path: str) -> bool:
         """Send a file, if it is one that need not be waited for; otherwise wait for what was sent before."""
@@ -210,13 +241,11 @@ class Unawaited:
         if later.guess and size > MOST_GUESSED:
             later.settle(client)
         if later.context not in (None, context) or not later.takes(out_path, size):
-            later.settle(client)
+            self.settle(client)
             return False
         later.context = context
         with open(in_path, 'rb') as source:
             mode = stat.S_IMODE(os.fstat(source.fileno()).st_mode) & 0o777
             for args, chunk in writes(out_path, chunks(source), mode):
-                args.update(later.terms(context), expect=WRITTEN)
-                later.add(client, client.start(context, 'files', 'write', args, chunk), f'writing {out_path}', WRITTEN,
-                          context)
+                self._files_later(client, 'write', args, chunk)
         return True
