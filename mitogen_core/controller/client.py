@@ -1,4 +1,4 @@
-"""The client's end: what a worker uses to talk to the multiplexer.  Blocking, one request at a time, no threads."""
+"""The client's end: what a worker uses to talk to the multiplexer.  Blocking, no threads."""
 
 from __future__ import annotations
 

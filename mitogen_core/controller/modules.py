@@ -38,11 +38,12 @@ class Modules:
 
         Errors 'need-context' and 'need-code' ask the client for `contexts.get` and `define` first.
 
-        With args['tell'], that it was passed on is told as progress {'sent': true}.
+        With args['tell'], that it was passed on is told as progress {'sent': true}.  With args['only'] it runs in that
+        context or in none: what came before in its lane was for it.
         """
-        tell = args.pop('tell', False)
+        tell, only = args.pop('tell', False), args.pop('only', None)
         context = args.pop('context', None) or self.mux.contexts.lookup(args.pop('chain'))
-        if context is None:
+        if context is None or only not in (None, context):
             call.fail('need-context', 'no such context')
             return
         closure = self.payloads.get(args.pop('payload'))

@@ -151,7 +151,12 @@ class Lane:
 
     def _work(self) -> None:
         with self._baton.held(_nothing):
-            slot = self._loop.slot()
+            try:
+                slot = self._loop.slot()
+            except Exception as e:
+                self._idle -= 1
+                self._fail(e)
+                return
             try:
                 while True:
                     wait_for(self._free, self._may_begin)
@@ -161,6 +166,14 @@ class Lane:
                     self._run(slot)
             finally:
                 self._finish(slot)
+
+    def _fail(self, error: Exception) -> None:
+        """The next item can't be begun."""
+        number = self._begun
+        self._begun += 1
+        outcome = Outcome()
+        outcome.error, outcome.ends = error, True
+        self._end(number, outcome)
 
     def _run(self, slot: Any) -> None:
         number = self._begun
@@ -285,7 +298,10 @@ def _lane(executor: Any, arguments: dict[str, Any]) -> Lane | bool | None:
     loop = Loop(executor, arguments)
     if width < 2 or len(loop.items) - loop.number < 2 or not _independent(loop, connection):
         return False
-    keys, context = connection.ends_in()
+    try:
+        keys, context = connection.ends_in()
+    except Exception:  # the next item will meet it where it belongs
+        return False
     lane = connection.lane = Lane(loop, keys, context, width)
     return lane
 
@@ -296,7 +312,10 @@ def files(connection: Any, loop: Any) -> Lane | None:
     if width < 2 or _runtime.item() or not connection.way or connection.way[0] is not None:
         return None  # by another account files are put where they are in nobody's order
     prepare()
-    keys, context = connection.ends_in()
+    try:
+        keys, context = connection.ends_in()
+    except Exception:  # the next file will meet it where it belongs
+        return None
     return Lane(loop, keys, context, width, {'choices': [[{'failed': None}, {'failed': False}]]})
 
 

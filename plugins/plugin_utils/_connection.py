@@ -11,6 +11,7 @@ import multiprocessing
 import os
 from typing import Any
 
+from ansible import constants as C
 from ansible.errors import AnsibleConnectionFailure
 from ansible.utils.display import Display
 
@@ -187,7 +188,7 @@ class Express(Contexts, Unawaited, Transfers):
 
     def _stock_way(self, reason: Stock, action: Any, *args: Any, **kwargs: Any) -> Any:
         self.alone()
-        if self._later and (self._later.pending or self._later.dropped):
+        if self._later and (self._later.pending or self._later.held or self._later.dropped):
             raise Again
         self._stock(str(reason))
         with waiting():
@@ -297,7 +298,7 @@ class Express(Contexts, Unawaited, Transfers):
     def _ran(self, become: Any, interpreter: str | None = None) -> None:
         """Something ran: if it was for an item of a loop, the next may go ahead."""
         item = _runtime.item()
-        if item and item.keeps_connection:
+        if item and item.keeps_connection and not C.DEFAULT_KEEP_REMOTE_FILES:
             self._connected = True  # stock's ssh says that it is not, and is made anew for each item
         if self.way is None and item_is_running() and multiprocessing.parent_process():
             from . import _ahead

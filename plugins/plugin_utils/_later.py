@@ -139,9 +139,13 @@ class Later:
             item.alone()
         return self._places.setdefault(context, [f'{self.name}.{self._lane}', 0])
 
+    @property
+    def context_of_last(self) -> int:
+        return self._pending[-1].context
+
     def last_terms(self) -> dict[str, Any]:
         """Of a request that is waited for."""
-        terms = self.terms(self._pending[-1].context)
+        terms = self.terms(self.context_of_last)
         return terms if self._item and self._place is self._item.lane else dict(terms, lane=[*terms['lane'], 'last'])
 
     def passed(self) -> None:
@@ -161,6 +165,8 @@ class Later:
         if client is self._client:
             for one in self._pending:
                 client.forget(one.handle)
+                if isinstance(one.expected, Guess) and one.expected.same is not None:
+                    client.forget(one.expected.same)
         self.forget()
 
     def settle(self, client: Client) -> None:
@@ -179,15 +185,14 @@ class Later:
                 wrong |= answer != one.expected
         if self._item and (wrong or (guess and guess.choice is None)):
             self._item.alone()  # its lane has ended
+        if guess and guess.same is not None:
+            if guess.choice == SAME and not wrong:
+                self.on = False
+            else:
+                client.forget(guess.same)
         if wrong:
             raise Again
-        if guess is None:
-            return
-        if guess.same is not None and guess.choice == SAME:
-            self.on = False
-        elif guess.same is not None:
-            client.forget(guess.same)
-        if guess.choice != OTHER:
+        if guess and guess.choice != OTHER:
             raise guess.known(lambda handle: _modules.answer_of(client, handle))
 
 

@@ -51,7 +51,7 @@ def run(connection: Any, client: Client, module: ansiballz.ModuleRun, become: An
     on_sent = item and (item.passed if reads and connection.acting in COMPARING else item.sent)
     for _ in range(4):
         if item and item.has_way(keys):
-            args.update({} if reads else item.terms, lane=list(item.lane), tell=True)
+            args.update({} if reads else item.terms, lane=list(item.lane), only=item.context, tell=True)
         try:
             with connection.in_lane(client, args, not reads), News(connection, on_sent=on_sent) as news:
                 answer = client.call(ROOT, 'modules', 'run', dict(args, live=news.live and not module.job),
@@ -61,10 +61,12 @@ def run(connection: Any, client: Client, module: ansiballz.ModuleRun, become: An
             return answer
         except CallError as e:
             error = e
-        if item and error.kind in ('need-context', 'need-code'):
+        if item and error.kind in ('need-context', 'need-code', 'stopped'):
             item.alone()
-            for name in ('lane', *item.terms):
+            for name in ('lane', 'only', *item.terms):
                 args.pop(name, None)
+            if error.kind == 'stopped':  # with the lane, by an item before
+                continue
         # Out of its handler: Ansible would tell it as the cause of what follows.
         if error.kind == 'died':
             return _killed(error)
@@ -84,8 +86,8 @@ def start(connection: Any, client: Client, module: ansiballz.ModuleRun, become: 
             return handle
         except CallError as e:
             error = e
-        if error.kind == 'need-context' and terms['lane'][1]:
-            raise Again  # another context would wait for what came before in this lane
+        if error.kind == 'need-context':
+            raise Again  # it is another one by now
         _provide(connection, client, module, become, error)
     raise Stock('its code was not accepted')
 

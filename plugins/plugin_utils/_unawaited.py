@@ -60,7 +60,7 @@ class Unawaited:
             item.begin_in_turn()
 
     def acts(self) -> bool:
-        """Is an action between begin_action and end_action?"""
+        """Is an action at work that may be run again?"""
         return self._later is not None and self._later.on
 
     def end_action(self) -> None:
@@ -68,24 +68,26 @@ class Unawaited:
         self.forget_read()
         if not self.is_twin:
             self.ways = None
-        if self._later and self._later.pending:
-            try:
-                self._attempt(self._later.settle)
-            except Stock as e:
-                raise Again from e
-        if self._later:
-            self._later.on = False
+        later = self._later
+        try:
+            if later and later.pending:
+                self._attempt(later.settle)
+        except Stock as e:
+            raise Again from e
+        finally:
+            if later:
+                later.on = later.dropped = False
 
     def no_action(self) -> None:
         """What it does from here on is waited for."""
         self.ways = None
-        self.alone()
         later, self._later = self._later, None
         if later and later.context is not None and not C.DEFAULT_KEEP_REMOTE_FILES:
             for folder in later.made:
                 with contextlib.suppress(Stock, AnsibleError):
                     self._attempt(lambda client, context=later.context, folder=folder: client.tell_to(
                         context, 'processes', 'exec', {'argv': ['rm', '-rf', '--', folder], 'removes': folder}))
+        self.alone()
 
     def settle(self, client: Client) -> None:
         """Wait for all that was not waited for."""
@@ -122,12 +124,14 @@ class Unawaited:
     @contextlib.contextmanager
     def _behind(later: Later, client: Client, args: dict[str, Any]) -> Iterator[None]:
         args.update(later.last_terms())
+        if 'chain' in args:
+            args['only'] = later.context_of_last
         try:
             yield
         except CallError as e:
             if e.kind != 'need-code':  # else it has not left yet
                 later.settle(client)
-                for name in ('lane', 'choice'):
+                for name in ('lane', 'choice', 'only'):
                     args.pop(name, None)
             raise
         except BaseException:
@@ -171,10 +175,11 @@ class Unawaited:
         if guess.sending:
             item = _runtime.item()
             terms = dict(item.terms if item else {}, **later.terms(context))
-            guess.same = _modules.start(self, client, module, become, terms | {'choice': SAME})
+            guess.same = _modules.start(self, client, module, become, terms | {'choice': SAME, 'only': context})
             later.passed()
             return NOTHING
-        handle = _modules.start(self, client, module, become, dict(later.terms(context), choices=guess.choices))
+        handle = _modules.start(self, client, module, become, dict(
+            later.terms(context), choices=guess.choices, only=context))
         later.add(client, handle, 'a stat', guess, context)
         guess.context = context
         return guess.sample

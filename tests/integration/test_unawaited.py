@@ -191,3 +191,26 @@ def test_a_folder_within_its_time(control: Control):
     message = results(done, 'it')[0]['result']['msg']
     assert 'expected time frame' in message or 'Timed out' in message
     assert len(results(done, 'found')[0]['result']['stdout_lines']) == 1
+
+
+def test_a_folder_over_another(control: Control, stock: Control):
+    """A file of it is where a folder is: the lane of the others ends, and they are copied nevertheless."""
+    found = []
+    for each in (stock, control):
+        source = each.folder / 'many'
+        source.mkdir()
+        for name in 'abcdef':
+            (source / name).write_bytes(name.encode() * (100 << 10 if name in 'bdf' else 10))
+        done = each.tasks(f'''
+- shell: mkdir -p /tmp/over/a /tmp/over/c/c /tmp/over/e
+- name: it
+  copy:
+    src: {source}/
+    dest: /tmp/over/
+  ignore_errors: true
+- name: found
+  shell: cd /tmp/over; find . | sort; find . -type f | sort | xargs md5sum; rm -r /tmp/over
+''')
+        assert done.code == 0, str(done)
+        found.append([results(done, 'it')[0]['result'].get('failed'), results(done, 'found')[0]['result']['stdout']])
+    assert found[0] == found[1]

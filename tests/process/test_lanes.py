@@ -70,6 +70,14 @@ def test_a_lane_without_code(runners):
     assert runners.probe('', lane=['code', 0]).rc == 0
 
 
+def test_only_in_its_context(runners, shared):
+    """A number of a lane in one context is none in another."""
+    assert runners.probe('', lane=['only', 0], only=shared.context).rc == 0
+    with pytest.raises(CallError) as failed:
+        runners.probe('', lane=['only', 1], only=shared.context + 1)
+    assert failed.value.kind == 'need-context'
+
+
 # --- other requests
 
 def expecting(shared, number: int, script: str, out: str = '', name: str = 'lane', **more) -> int:

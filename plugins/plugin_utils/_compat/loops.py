@@ -123,9 +123,10 @@ class Loop:
 
     def run(self, slot: Any, number: int) -> Outcome:
         """Execute an item as stock would."""
-        outcome, variables = Outcome(), self._variables_of(number)
-        task, slot._play_context = _copy_of(self._pristine[0]), self._pristine[1].copy()
+        outcome = Outcome()
         with outcome.kept():
+            variables = self._variables_of(number)
+            task, slot._play_context = _copy_of(self._pristine[0]), self._pristine[1].copy()
             (self._run if core_version() < (2, 21) else self._run_in_context)(slot, number, task, variables, outcome)
         outcome.play_context = slot._play_context
         return outcome

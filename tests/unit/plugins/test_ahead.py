@@ -176,6 +176,16 @@ def test_an_item_that_has_ended_the_loop_stops_those_that_wait_for_it():
     assert 'went on' not in loop.log
 
 
+def test_an_item_that_can_not_be_prepared():
+    """Nobody waits for it without an end."""
+    class Broken(Loop):
+        def slot(self):
+            raise LookupError('no')
+    loop = Broken(lambda item: 'a', lambda item: 'b')
+    with lane(loop) as one, pytest.raises(LookupError, match='no'):
+        one.take(None, {})
+
+
 def test_in_turn():
     """An item that may depend on others ends the lane, and is left to the loop."""
     loop = Loop(lambda item: 'a', lambda item: item.begin_in_turn(), lambda item: 'c')

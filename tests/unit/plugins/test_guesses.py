@@ -74,7 +74,7 @@ MADE, FAILED, WRITTEN = ({'rc': 0, 'out': 0}, b''), ({'rc': 1, 'out': 0}, b''), 
 @pytest.mark.parametrize(('stat', 'behind', 'expected'), [
     (answer(ABSENT), {3: SKIPPED, 4: WRITTEN}, ([3, True], [])),
     (answer(dict(FILE, checksum='y')), {3: SKIPPED, 4: WRITTEN}, ([3, True], [])),
-    (answer(dict(FILE)), {3: SKIPPED, 4: CallError('os', 'full')}, ([True], None)),
+    (answer(dict(FILE)), {3: SKIPPED, 4: CallError('os', 'full')}, ([3, True], None)),
     (SAME_STAT, {3: SAME_RUN, 4: SKIPPED}, ([False], [list(SAME_STAT), SAME_RUN])),
     (answer(dict(FILE, isdir=True)), {3: STOPPED, 4: STOPPED}, ([3, True], [list(answer(dict(FILE, isdir=True)))])),
     (answer(ABSENT, 1), {3: STOPPED, 4: STOPPED}, ([3, True], [list(answer(ABSENT, 1))])),

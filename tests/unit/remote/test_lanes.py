@@ -15,7 +15,7 @@ class Call:
         self.number, self.state, self.as_expected, self.failure = number, 'waiting', None, None
         self.on_done = self.choice = None
 
-    def answer(self, as_expected: bool = True, choice: int | None = None) -> None:
+    def answer(self, as_expected: bool | None = True, choice: int | None = None) -> None:
         self.state, self.as_expected, self.choice = 'done', as_expected, choice
         self.on_done()
 
@@ -116,6 +116,14 @@ def test_lanes_are_forgotten(monkeypatch):
     some.enter('9', 1, call, lambda: served.append(call), last=True)
     call.answer()
     assert '9' not in some._lanes
+
+
+def test_one_at_work_that_nobody_waits_for_ends_its_lane():
+    """What was behind it was to come after its end."""
+    some, served = Lanes(), []
+    first, second = enter(some, served, 0, 1)
+    first.answer(as_expected=None)
+    assert served == [first] and second.failure == 'stopped'
 
 
 def test_what_nobody_waits_for_is_not_kept():
