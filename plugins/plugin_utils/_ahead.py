@@ -196,7 +196,7 @@ class Lane:
         while self._ended in self._outcomes or self._ended < self._taken:
             self._ended += 1
         if outcome.ends:
-            self._over, self._last = True, min(number, number if self._last is None else self._last)
+            self._over, self._last = True, number if self._last is None else min(number, self._last)
         elif self._sent == number:
             self._sent += 1
         self._arrived.notify_all()
