@@ -266,7 +266,6 @@ class Express(Contexts, Unawaited, Transfers):
         if names:
             self.alone(client)
             _accounts.make_way(client, names, self._keys(become))
-        self.settle_for(client, become)
         context = self._context(client, become)
         if meaning.home_of in ('~', '~' + str(self.get_option('remote_user') if self.transport == 'ssh' else '')) \
                 and become is None and self._home:

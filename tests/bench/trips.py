@@ -37,6 +37,7 @@ ACTIONS: dict[str, dict[str, Any]] = {
     "raw": {"raw": "echo {n}"},
     "script": {"script": "{{{{ bench_source }}}}/script {n}"},
     "copy, new": {"copy": {"src": "{{{{ bench_source }}}}/text", "dest": f"{FOLDER}/copy{{n}}"}},
+    "copy, become": {"copy": {"content": "{n}", "dest": f"{FOLDER}/become{{n}}"}, "become": True},
     "copy, unchanged": {"copy": {"src": "{{{{ bench_source }}}}/text", "dest": f"{FOLDER}/copy{{n}}"}},
     "copy, changed": {"copy": {"content": "{n}", "dest": f"{FOLDER}/copy{{n}}", "mode": "0640"}},
     "copy, 20 files, new": {"copy": {"src": "{{{{ bench_source }}}}/files", "dest": f"{FOLDER}/files{{n}}/"}},
@@ -142,7 +143,8 @@ def plain_ssh(line: Line, inventory: Path, rtts: list[float], rounds: int) -> Me
 
 
 def far(inventory: Path, line: Line) -> str:
-    _, variables = first_host(inventory)
+    """The host behind the line, by an account that is not root: `become` is one more account then."""
+    variables = [variable.replace("ansible_user=root", "ansible_user=m_nopw") for variable in first_host(inventory)[1]]
     return "\n".join(["[targets]", f"far ansible_host=127.0.0.1 ansible_port={line.port}", "[targets:vars]",
                       *(variable for variable in variables if not variable.startswith("ansible_port=")), ""])
 
