@@ -180,18 +180,16 @@ class Client:
         where they were asked for already."""
         under_way: collections.deque[int] = collections.deque()
         offset, end = 0, False
+        window = 1  # most files are small: see first whether there is more than one chunk
         if first is not None:
-            offset, end = len(first[1]), len(first[1]) < SMALL_FILE
+            offset, end, window = len(first[1]), len(first[1]) < SMALL_FILE, WINDOW
             yield first
         while not end or under_way:
-            # Most files are small: see first whether there is more than one chunk.
-            while not end and len(under_way) < (WINDOW if offset >= CHUNK else 1):
+            while not end and len(under_way) < window:
                 under_way.append(self.start(context, 'files', 'read', {'path': path, 'offset': offset, 'size': CHUNK}))
                 offset += CHUNK
-                if offset == CHUNK:
-                    break
             mode, chunk = self.wait(under_way.popleft(), f'reading {path}')
-            end = end or len(chunk) < CHUNK
+            end, window = end or len(chunk) < CHUNK, WINDOW
             yield int(mode), chunk
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from . import _runtime
 from ._baton import Baton, mine, wait_for, waiting
-from ._compat.actions import action_of, module_of
+from ._compat.actions import action_of, module_of, registered
 from ._compat.compiled import share_compiled
 from ._compat.independent import Independence, is_template
 from ._compat.loops import Loop, Outcome, in_loop, install
@@ -328,8 +328,8 @@ def _independent(loop: Loop, connection: Any) -> bool:
         return False
     own, known = loop.own_names(), module_of(task) in WITHOUT_FACTS
     # 2.21 has an expression for each name.
-    registered = task.register if isinstance(task.register, dict) else {task.register: RESULTS[0]}
-    changing = frozenset(str(name) for name in registered if name)
+    expressions = task.register.values() if isinstance(task.register, dict) else ()
+    changing = registered(task)
     check = Independence(loop.variables, own, changing, known)
     after = Independence(loop.variables, own | changing, frozenset(), known)
     options = variables_of(connection)
@@ -340,7 +340,7 @@ def _independent(loop: Loop, connection: Any) -> bool:
             and check.of(loop.items) and after.of(control.label)
             and check.condition(task.when)
             and all(after.condition(value) for value in (task.changed_when, task.failed_when))
-            and all(expression in RESULTS for expression in registered.values()))
+            and all(expression in RESULTS for expression in expressions))
 
 
 def _plain(value: Any) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from ansible import constants as C
 from ansible.errors import AnsibleError
@@ -19,6 +19,8 @@ from ._compat.copies import MOST as MOST_GUESSED
 from ._guesses import NOTHING, SAME, STAT, Again, Guess
 from ._later import MOST, WRITTEN, Expected, Later
 from ._login import Stock
+
+T = TypeVar('T')
 
 
 class Unawaited:
@@ -51,6 +53,23 @@ class Unawaited:
             self.ways = {}
         if self.transport != 'local':  # whose files are copied by stock
             self._later = Later(_runtime.new_name(), not job, self._shell.tmpdir, _runtime.item())
+
+    def concluded(self, run: Callable[[], T]) -> T:
+        """What an action's `run` returns, if all that it did not wait for is as it was expected; else raises Again."""
+        try:
+            result = run()
+        except Exception:
+            # Perhaps because of an answer that was not the expected one; else it is as good as any.
+            with contextlib.suppress(Exception):
+                self.end_action()
+            raise
+        self.end_action()
+        return result
+
+    @staticmethod
+    def is_ahead() -> bool:
+        """Is what it runs an item of a loop, before it is its turn?"""
+        return _runtime.item() is not None
 
     @staticmethod
     def only_in_turn() -> None:

@@ -1,6 +1,7 @@
-"""Which action plugin a task has.
+"""Which action plugin a task has, and what it registers.
 
 PluginLoader.find_plugin_with_context, `plugin_resolved_path` and `action_plugin` of what it returns: 2.16-2.21.
+Task.register is a name, or in 2.21 a dict of names and expressions.
 """
 
 from __future__ import annotations
@@ -42,3 +43,9 @@ def module_of(task: Any) -> str | None:
     """The name of ansible-core's module of the task's name, None for any other module."""
     context = module_loader.find_plugin_with_context(str(task.action), '.py', collection_list=task.collections)
     return name_in(MODULES, context.plugin_resolved_path)
+
+
+def registered(task: Any) -> frozenset[str]:
+    """The names of variables that the task gives its result."""
+    names = task.register if isinstance(task.register, dict) else [task.register]
+    return frozenset(str(name) for name in names if name)

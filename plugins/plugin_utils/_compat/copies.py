@@ -10,7 +10,6 @@ the answer is no folder.  _low_level_execute_command, _transfer_file, _find_need
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import copy
 import functools
@@ -173,14 +172,7 @@ class Files:
         connection = slot._connection
         connection.begin_action(False)
         try:
-            try:
-                result = _CopiedFile(slot, connection)(*which, *self._rest)
-            except Exception:
-                with contextlib.suppress(Exception):
-                    connection.end_action()
-                raise
-            connection.end_action()
-            return result
+            return connection.concluded(lambda: _CopiedFile(slot, connection)(*which, *self._rest))
         except self._again:
             connection.no_action()
         return slot._copy_file(*which, *self._rest)

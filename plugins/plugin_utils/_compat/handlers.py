@@ -7,7 +7,6 @@ ShellBase.tmpdir is the folder that actions have made: 2.16-2.21.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -67,7 +66,7 @@ def install(again: type[BaseException]) -> None:
             self._handler = stock(self, templar)[0]
             return self._handler
         told(handler, fresh)
-        if _core_name(handler) == 'template':
+        if connection.acting == 'template':
             # What it copies may be copied twice, whatever it renders.
             handler._shared_loader_obj = _Loaders(handler._shared_loader_obj, told)
             handler.run = _Told(handler, connection, fresh, again, renders_alike)
@@ -89,7 +88,7 @@ class _Told:
         # Within another's run it is that one that is run again.
         if connection.acts():
             return self._run(*args, **kwargs)
-        if connection.acting == 'copy' and is_folder(self._handler):
+        if connection.acting == 'copy' and connection.is_ahead() and is_folder(self._handler):
             connection.only_in_turn()
         if self._repeatable and not self._repeatable(self._handler, kwargs.get('task_vars')):
             connection.only_in_turn()
@@ -97,7 +96,7 @@ class _Told:
         arguments, folder = dict(task.args), connection._shell.tmpdir
         connection.begin_action(bool(task.async_val))
         try:
-            return self._once(*args, **kwargs)
+            return connection.concluded(lambda: self._run(*args, **kwargs))
         except self._again:
             connection.no_action()
         except Exception:
@@ -107,14 +106,3 @@ class _Told:
             raise
         task.args, connection._shell.tmpdir = arguments, folder
         return self._fresh().run(*args, **kwargs)
-
-    def _once(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            result = self._run(*args, **kwargs)
-        except Exception:
-            # Perhaps because of an answer that was not the expected one; else it is as good as any.
-            with contextlib.suppress(Exception):
-                self._connection.end_action()
-            raise
-        self._connection.end_action()
-        return result

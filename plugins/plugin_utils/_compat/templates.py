@@ -1,7 +1,6 @@
 """The files of `template`.
 
-ActionBase._find_needle(folder, path) finds one; Task.register is a name, or in 2.21 a dict of them; the arguments that
-change marks are those of 2.16-2.21.
+ActionBase._find_needle(folder, path) finds one; the arguments that change marks are those of 2.16-2.21.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 
+from .actions import registered
 from .independent import Independence
 
 # Larger ones are not looked into.
@@ -35,6 +35,5 @@ def text_of(handler: Any) -> str | None:
 
 def renders_alike(handler: Any, variables: Any) -> bool:
     """May it be rendered again, or before it is its turn in a loop, and nobody sees that?"""
-    text, registered = text_of(handler), handler._task.register
-    names = frozenset(map(str, registered if isinstance(registered, dict) else filter(None, [registered])))
-    return text is not None and Independence(variables or {}, frozenset(), names).of(text)
+    text = text_of(handler)
+    return text is not None and Independence(variables or {}, frozenset(), registered(handler._task)).of(text)
