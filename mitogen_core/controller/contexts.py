@@ -1,12 +1,14 @@
 """The `contexts` service: finds or starts the context of an account, by a chain of hops.
 
-A chain is a list of {'key': text, 'spec': dict or None}.  The first hop is a login, each further one a command run by
-the context before it: an escalation, another interpreter.  Equal keys share a context; a key covers all that makes a
-difference, credentials included.  A client that believes a context to be there sends no spec.
+A chain is a list of {'key': text, 'spec': dict or None, 'login': bool}.  Each hop is a command that is run by the
+context before it, the first one by the multiplexer: a login (to another host), an escalation, another interpreter.
+Equal keys share a context; a key covers all that makes a difference, credentials included.  A client that believes a
+context to be there sends no spec.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from . import bootstrap
@@ -18,8 +20,8 @@ MAX_KEPT = 1 << 16
 class Slot:
     """One context, from the wish for it to its end."""
 
-    def __init__(self, path: tuple[str, ...], name: str) -> None:
-        self.path, self.name = path, name
+    def __init__(self, path: tuple[str, ...], name: str, login: bool) -> None:
+        self.path, self.name, self.login = path, name, login
         self.id = 0
         self.hello: dict[str, Any] | None = None
         self.waiting: list[Walk] = []
@@ -29,6 +31,11 @@ class Slot:
         # Seconds without a word after which its command is given up, and the timer for that.
         self.silence: float | None = None
         self.timer: Any = None
+        # Who may be using it, and when it was used last, in an order of its own.
+        self.clients: set[int] = set()
+        self.used = 0
+        # Of a login: so many other contexts of its host are kept while they are idle.
+        self.most: int | None = None
 
 
 class Walk:
@@ -69,7 +76,7 @@ class Contexts:
         self.by_id: dict[int, Slot] = {}
         self.by_token: dict[int, Slot] = {}
         self.processes: set[Login] = set()
-        self._tokens = 0
+        self._tokens = self._uses = 0
 
     # the service
 
@@ -109,9 +116,12 @@ class Contexts:
         call.reply()
 
     def do_reset(self, call: Any, args: dict[str, Any], bulk: bytes) -> None:
-        """End the login of args['key'] and all that hangs on it; answers when it is gone."""
-        slot = self.slots.get((args['key'],))
-        if slot and slot.id in self.mux.children:
+        """End the login of args['keys'] and all that hangs on it; answers when it is gone."""
+        slot = self.slots.get(tuple(args['keys']))
+        parent = slot and self._parent(slot)
+        if slot and parent and slot.hello:
+            self._retire(slot, parent, lambda *_: call.reply(True))
+        elif slot and slot.id in self.mux.children:
             self.mux.children[slot.id].end(lambda: call.reply(True))
         else:
             call.reply(False)
@@ -122,8 +132,8 @@ class Contexts:
         keep, users = tuple(args['keep']), set(args['users'])
         host = self._host(keep)
         ending = [slot for path, slot in self.slots.items()
-                  if len(path) > 1 and path != keep[:len(path)] and slot.hello and slot.hello.get('user') in users
-                  and (path[0] == keep[0] or (host and self._host(path) == host))]
+                  if not slot.login and path != keep[:len(path)] and slot.hello and slot.hello.get('user') in users
+                  and (self._login(path) is self._login(keep) or (host and self._host(path) == host))]
         # What hangs on one that ends, or is one with it, ends with it.
         parents = [(slot, self._parent(slot)) for slot in ending]
         ends = [(slot, parent) for slot, parent in parents
@@ -136,11 +146,15 @@ class Contexts:
             if left <= 0:
                 call.reply(len(ends))
         for slot, parent in ends:
-            for each in self._below(slot.path):  # nobody is to be given them any more
-                self._drop(each)
-            self.mux.call(parent.id, 'contexts', 'end', {'id': slot.id, 'wait': True}, ended)
+            self._retire(slot, parent, ended)
         if not ends:
             call.reply(0)
+
+    def _retire(self, slot: Slot, parent: Slot, ended: Callable[..., None]) -> None:
+        """End a context that is ready; ended(...) is called when it is gone."""
+        for each in self._below(slot.path):  # nobody is to be given them any more
+            self._drop(each)
+        self.mux.call(parent.id, 'contexts', 'end', {'id': slot.id, 'wait': True}, ended)
 
     def _below(self, path: tuple[str, ...]) -> list[Slot]:
         return [slot for other, slot in self.slots.items() if other[:len(path)] == path]
@@ -151,9 +165,14 @@ class Contexts:
         return all(slot.hello is not None and slot.id not in busy for slot in self._below(path))
 
     def _host(self, path: tuple[str, ...]) -> str:
-        """What the host that a path begins with calls itself, if it is known."""
-        login = self.slots.get(path[:1])
+        """What the host that a path leads to calls itself, if it is known."""
+        login = self._login(path)
         return str((login.hello or {}).get('host', '')) if login else ''
+
+    def _login(self, path: tuple[str, ...]) -> Slot | None:
+        """The last login on a path."""
+        slots = (self.slots.get(path[:length]) for length in range(len(path), 0, -1))
+        return next((slot for slot in slots if slot and slot.login), None)
 
     def lookup(self, keys: list[str]) -> int | None:
         """The id of the context at the end of a chain, if it is ready."""
@@ -181,10 +200,13 @@ class Contexts:
         slot = self.slots.get(path)
         if slot is None:
             if hop.get('spec') is None:
-                walk.call.fail('need-spec', 'no such context')
+                walk.call.fail('need-spec', 'no such context', hop=index)
                 return
-            slot = self.slots[path] = Slot(path, hop['spec']['name'])
+            slot = self.slots[path] = Slot(path, self._full_name(path, hop), bool(hop.get('login', not index)))
+            slot.most = hop['spec'].get('most')
             slot.waiting.append(walk)
+            if not slot.login:
+                self._make_room(path)
             self._start(slot, hop['spec'], walk.ids)
         elif slot.hello is None:
             slot.waiting.append(walk)
@@ -192,9 +214,39 @@ class Contexts:
             self._pass(walk, slot)
 
     def _pass(self, walk: Walk, slot: Slot) -> None:
+        self.use(slot.id, walk.call.client)
         walk.ids.append(slot.id)
         walk.hellos.append(slot.hello or {})
         self._walk(walk)
+
+    def _full_name(self, path: tuple[str, ...], hop: dict[str, Any]) -> str:
+        """A login from another host says so."""
+        before = self._login(path[:-1]) if hop.get('login') else None
+        return f'{hop["spec"]["name"]}{f" through {before.name}" if before else ""}'
+
+    def use(self, context: int, client: int) -> None:
+        """A client is about to use a context."""
+        slot = self.by_id.get(context)
+        if slot:
+            self._uses += 1
+            slot.used = self._uses
+            slot.clients.add(client)
+
+    def _make_room(self, path: tuple[str, ...]) -> None:
+        """Where a host has more contexts than are to be kept, end the one that was used longest ago, of those that
+        nobody uses."""
+        login = self._login(path)
+        if login is None or login.most is None:
+            return
+        others = [slot for slot in self.by_id.values() if slot is not login and self._login(slot.path) is login]
+        idle = [slot for slot in others if slot.path != path[:len(slot.path)] and not slot.clients
+                and self._idle(slot.path) and all(below.id == slot.id for below in self._below(slot.path))]
+        if len(others) > login.most and idle:
+            slot = min(idle, key=lambda slot: slot.used)
+            parent = self._parent(slot)
+            if parent:
+                self.mux.log.write(20, f'{slot.name} is ended: {login.name} has more contexts than {login.most}')
+                self._retire(slot, parent, lambda *_: None)
 
     def _start(self, slot: Slot, spec: dict[str, Any], ids: list[int]) -> None:
         self._tokens += 1
@@ -265,7 +317,7 @@ class Contexts:
         elif head.get('stream') == 2:
             slot.err = (slot.err + bulk)[-MAX_KEPT:]
         for walk in slot.waiting[:1]:
-            walk.call.progress(dict(head, token=slot.token), bulk)
+            walk.call.progress(dict(head, token=slot.token, hop=len(slot.path) - 1), bulk)
 
     def ready(self, slot: Slot, hello: dict[str, Any]) -> None:
         slot.hello = hello
@@ -299,10 +351,12 @@ class Contexts:
 
     def client_gone(self, client: int) -> None:
         """Commands that wait for this client's word on a prompt are given up."""
+        for slot in self.slots.values():
+            slot.clients.discard(client)
         for slot in list(self.by_token.values()):
             leader = slot.waiting[0] if slot.waiting else None
             slot.waiting = [walk for walk in slot.waiting if walk.call.client != client]
-            if leader and leader.call.client == client and len(slot.path) > 1:
+            if leader and leader.call.client == client and not slot.login:
                 self._end(slot)
                 self.failed(slot, 'retry', 'the attempt was given up')
 

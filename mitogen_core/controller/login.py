@@ -6,9 +6,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from ..remote.children import exit_code, kill_group, spawn
+from ..remote.children import exit_code, kill_group
 from ..remote.contexts import Child
-from ..remote.loop import close, pipe
 
 # How much of a login's stderr is kept to explain its end.
 TAIL = 4096
@@ -17,8 +16,7 @@ TAIL = 4096
 class Login(Child):
     """A child context of the multiplexer.
 
-    args, besides those of the `contexts` service: `env` (added to the environment), `password` (text) with
-    `password_fd` (index in argv of a '-d' that wants the number of a descriptor to read it from, as sshpass takes it).
+    args, besides those of the `contexts` service: `env`, which is added to the environment.
     """
 
     def __init__(self, mux: Any, call: Any, args: dict[str, Any]) -> None:
@@ -28,19 +26,8 @@ class Login(Child):
         mux.contexts.processes.add(self)
         super().__init__(mux, call, args)
 
-    def start(self, args: dict[str, Any], ends: Any, tty: bool) -> int:
-        argv = list(args['argv'])
-        stdin, stdout, stderr = ends
-        environ = dict(os.environ, **args.get('env') or {})
-        if args.get('password_fd') is None:
-            return int(spawn(argv, stdin, stdout, stderr, environ, args.get('cwd'), tty))
-        rfd, wfd = pipe()
-        try:
-            os.write(wfd, args['password'].encode('utf-8', 'surrogateescape') + b'\n')
-            argv[args['password_fd']] = f'-d{rfd}'
-            return int(spawn(argv, stdin, stdout, stderr, environ, args.get('cwd'), tty, keep=(rfd,)))
-        finally:
-            close(rfd, wfd)
+    def environ(self, args: dict[str, Any]) -> dict[str, str]:
+        return dict(os.environ, **args.get('env') or {})
 
     def heard(self, data: bytes) -> None:
         self.tail = (self.tail + data)[-TAIL:]

@@ -147,6 +147,7 @@ class Multiplexer:
             return
         if frame.reply_to:
             self.pending[frame.src, frame.reply_to] = Pending(frame.dst, self.loop.clock())
+            self.contexts.use(frame.dst, frame.src)
         elif frame.handle == CANCEL:
             self.pending.pop((frame.src, unpack(frame.payload)[0]), None)
         link = self.children[target].link
@@ -309,7 +310,8 @@ class Multiplexer:
 
         def tell(reason: str) -> None:
             for context, name in names.items():
-                self._mourn(context, f'{name}: {reason}')
+                lost = '' if context == link.name else f'lost with {names.get(link.name, "its hop")}: '
+                self._mourn(context, f'{name}: {lost}{reason}')
         child.on_end(reason)
         child.when_ended(tell)
 

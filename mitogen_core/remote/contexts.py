@@ -78,7 +78,19 @@ class Child(object):
 
     def start(self, args, ends, tty):
         """Start the process; returns its pid."""
-        return spawn(args[u'argv'], *ends, cwd=args.get(u'cwd'), tty=tty)
+        argv, index, environ, cwd = list(args[u'argv']), args.get(u'password_fd'), self.environ(args), args.get(u'cwd')
+        if index is None:
+            return spawn(argv, *ends, environ=environ, cwd=cwd, tty=tty)
+        rfd, wfd = pipe()
+        try:
+            os.write(wfd, args[u'password'] + b'\n')
+            argv[index] = '-d%d' % rfd
+            return spawn(argv, *ends, environ=environ, cwd=cwd, tty=tty, keep=(rfd,))
+        finally:
+            close(rfd, wfd)
+
+    def environ(self, args):
+        """Its environment, where that is not this process's."""
 
     @property
     def fds(self):
@@ -207,7 +219,9 @@ class Contexts(object):
 
     def do_spawn(self, call, args, bulk):
         """Start context args['id'] by args['argv'], a command whose Python reads its first stage.  Answers with the
-        child's hello.  While the command does not yet run our code, what it prints comes as progress
+        child's hello.  With args['password_fd'], the index of an argument '-d', that gets the number of a descriptor
+        from which args['password'] (bytes) can be read, as sshpass takes it.
+        While the command does not yet run our code, what it prints comes as progress
         ({'stream': 1 or 2}, bytes), and `input` sends it a password.  A command that ends first fails the call with
         kind 'exit'; rc is in the progress before."""
         self.broker.children[args[u'id']] = Child(self.broker, call, args)

@@ -21,7 +21,7 @@ from ...mitogen_core.wire.errors import ChannelError, MitosisError, ProtocolErro
 from . import _accounts, _modules, _runtime
 from ._baton import waiting
 from ._compat import Unknown, ansiballz, asyncs, not_supported, supported
-from ._compat.callers import item_is_running, runs_the_tasks_command
+from ._compat.callers import hosts_of_caller, item_is_running, runs_the_tasks_command
 from ._compat.options import full_name
 from ._compat.recording import Meaning, Notes, explain, record_become, record_shell
 from ._contexts import Contexts
@@ -49,11 +49,15 @@ class Express(Contexts, Unawaited, Transfers):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.begin(bool(kwargs.get('ansible_playbook_pid')))
+
+    def begin(self, in_worker: bool) -> None:
+        """What is to be done once, when the stock plugin is ready."""
         self._notes, self._sent = Notes(), asyncs.Sent()
         record_shell(self._shell, self._notes)
         # The process that the run ends with: a task's connection is made in a worker, a child of that process.  It may
         # have been killed, and the worker, by now a child of init, go on.
-        parent = multiprocessing.parent_process() if kwargs.get('ansible_playbook_pid') else None
+        parent = multiprocessing.parent_process() if in_worker else None
         self._run_pid = (parent and parent.pid) or os.getpid()
         self._profile = _runtime.profile() if parent else None
         self._name_shown = ''
@@ -65,6 +69,7 @@ class Express(Contexts, Unawaited, Transfers):
         # Become plugin and interpreter of what was asked for last; a loop's items that are under way.
         self.way: tuple[Any, str | None] | None = None
         self.lane: Any = None
+        self.hostvars = hosts_of_caller()
         if multiprocessing.parent_process():
             self.tell_of_actions()
 
@@ -79,7 +84,7 @@ class Express(Contexts, Unawaited, Transfers):
         super().set_options(task_keys, var_options, direct)  # type: ignore[misc]
         # Modules arrive in one piece, whatever the configuration says; a variable is about this host or task.
         self._pipelines = not {'ansible_pipelining', 'ansible_ssh_pipelining'} & set(var_options or ()) \
-            or bool(super().get_option('pipelining'))  # type: ignore[misc]
+            or not self.has_option('pipelining') or bool(super().get_option('pipelining'))  # type: ignore[misc]
 
     def _stock_wished(self) -> str:
         """Why options ask for the stock way, if they do."""
@@ -125,7 +130,7 @@ class Express(Contexts, Unawaited, Transfers):
 
     def put_file(self, in_path: str, out_path: str) -> Any:
         self._sent.note(in_path, out_path)
-        if self.transport == 'local':
+        if self.is_here():
             self.alone()
             return super().put_file(in_path, out_path)  # type: ignore[misc]
         try:
@@ -134,7 +139,7 @@ class Express(Contexts, Unawaited, Transfers):
             return self._stock_way(e, super().put_file, in_path, out_path)  # type: ignore[misc]
 
     def fetch_file(self, in_path: str, out_path: str) -> Any:
-        if self.transport == 'local':
+        if self.is_here():
             self.alone()
             return super().fetch_file(in_path, out_path)  # type: ignore[misc]
         try:
@@ -147,7 +152,7 @@ class Express(Contexts, Unawaited, Transfers):
         try:
             client = _runtime.existing_client()
             if client:
-                client.call(ROOT, 'contexts', 'reset', {'key': self.login_type(self).key}, timeout=30,
+                client.call(ROOT, 'contexts', 'reset', {'keys': self.login_keys()}, timeout=30,
                             what='the end of a connection')
                 client.close()
         except (MitosisError, Unknown, OSError) as e:
@@ -191,8 +196,15 @@ class Express(Contexts, Unawaited, Transfers):
         if self._later and (self._later.pending or self._later.held or self._later.dropped):
             raise Again
         self._stock(str(reason))
+        if self.via():
+            raise AnsibleConnectionFailure(f'{self._name()} is reached through {self.via()}, for which stock Ansible '
+                                           f'has no way ({reason})')
         with waiting():
             return action(*args, **kwargs)
+
+    def stock_exec(self, line: str) -> Any:
+        """The stock plugin's exec_command."""
+        return super().exec_command(line, in_data=b'\n', sudoable=False)  # type: ignore[misc]
 
     def _attempt(self, action: Any, *args: Any) -> Any:
         """action(client, ...); a lost link is UNREACHABLE, all that is merely not possible is Stock."""
@@ -268,7 +280,7 @@ class Express(Contexts, Unawaited, Transfers):
             _accounts.make_way(client, names, self._keys(become))
         context = self._context(client, become)
         if meaning.home_of in ('~', '~' + str(self.get_option('remote_user') if self.transport == 'ssh' else '')) \
-                and become is None and self._home:
+                and become is None and self._home and self.login_type.tells_home:
             return 0, self._home.encode() + b'\n', b''
         args: dict[str, Any] = {'tty': self._wants_tty(in_data, sudoable), 'cwd': self._cwd()}
         if meaning.argv is not None:
@@ -322,7 +334,7 @@ class Express(Contexts, Unawaited, Transfers):
         return found
 
     def _cwd(self) -> str | None:
-        cwd = getattr(self, 'cwd', None)
+        cwd = getattr(self, 'cwd', None) if self.transport == 'local' else None
         return os.fsdecode(cwd) if cwd else None
 
     def _wants_tty(self, in_data: bytes | None, sudoable: bool) -> bool:

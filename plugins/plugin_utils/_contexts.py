@@ -11,38 +11,102 @@ from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailur
 from ...mitogen_core.controller.client import Client
 from ...mitogen_core.wire.constants import ROOT
 from ...mitogen_core.wire.errors import CallError, ChannelError
-from ._login import NoInterpreter, Refused, Stock
+from . import _runtime
+from ._piped import Run
+from ._steps import Escalation, Interpreter, Login, Step, of_hop
 
 T = TypeVar('T')
+# Seconds that a plugin's own look at its target may take, where that is made from another host.
+LOOK_SECONDS = 60
 
 
 class Contexts:
     """Mixin of connections; `login_type`: see _login.py."""
 
     login_type: Any
+    _play_context: Any
+    _run_pid: int
     _shell: Any
     transport: str
     get_option: Any
     _home: str | None
     ways: dict[Any, Any] | None
+    # All hosts, by name, with their variables.
+    hostvars: Any = None
+    # Hosts that lie behind this one, where it is on somebody's way, from the last one on.
+    behind: tuple[str, ...] = ()
 
-    def _chain(self, become: Any, interpreter: str | None, login: Any) -> list[dict[str, Any]]:
-        chain: list[dict[str, Any]] = [{'key': login.key, 'spec': None}]
+    # the way
+
+    def via(self) -> str:
+        """The host that the connection starts from, if that is another one."""
+        return str(self.get_option('mitosis_via') or '')
+
+    def is_here(self) -> bool:
+        """Is the target this machine and account?"""
+        return self.transport == 'local' and not self.via()
+
+    def _steps(self, become: Any, interpreter: str | None) -> list[Step]:
+        steps = self._steps_of_hops()
+        steps.append(Login(self, not steps))
         if become is not None:
-            from ._become import Conversation
-            chain.append({'key': Conversation.key_of(become, self._shell), 'spec': None})
+            steps.append(Escalation(self, become))
         if interpreter:
-            chain.append({'key': 'python ' + interpreter, 'spec': None})
-        return chain
+            steps.append(Interpreter(self, interpreter))
+        return steps
+
+    def _steps_of_hops(self) -> list[Step]:
+        """To the host that the connection starts from."""
+        name = self.via()
+        if not name:
+            return []
+        connection = _runtime.for_this_thread(('hop', name, *self._trail()), lambda: self._hop(name))
+        steps: list[Step] = connection._steps(connection.become, None)
+        for step in steps:
+            step.hop = step.hop or name
+        return steps
+
+    def _trail(self) -> tuple[str, ...]:
+        return self.behind or (self._name(),)
+
+    def _name(self) -> str:
+        return str(self.get_option('mitosis_name') or self._play_context.remote_addr)
+
+    def _hop(self, name: str) -> Any:
+        from ._hops import connection_to
+        trail = self._trail()
+        if name in trail:
+            raise AnsibleError(f'mitosis_via leads in a circle: {" is reached through ".join([*trail, name])}')
+        found = connection_to(self.hostvars, name, trail[-1], self._play_context)
+        found.hostvars, found.behind = self.hostvars, (*trail, name)
+        return found
+
+    def runner_of_hop(self, client: Client | None = None) -> Run | None:
+        """Runs programs on the host that the connection starts from, if that is another one."""
+        steps = self._steps_of_hops()
+        if not steps:
+            return None
+
+        def run(argv: list[str], data: bytes) -> tuple[int, bytes, bytes]:
+            use = client or _runtime.client(self._run_pid)
+            context = self._reach(use, steps, None)
+            head, output = use.call(context, 'processes', 'exec', {'tty': False, 'cwd': None, 'argv': argv}, data,
+                                    timeout=LOOK_SECONDS, what=f'{argv[0]} on {self.via()}')
+            return int(head['rc']), output[:head['out']], output[head['out']:]
+        return run
+
+    def login_keys(self) -> list[str]:
+        """Of the way to the login."""
+        return [step.key for step in self._steps(None, None)]
 
     def _keys(self, become: Any, interpreter: str | None = None) -> list[str]:
         return self._while_acting(('keys', id(become), interpreter), lambda: [
-            hop['key'] for hop in self._chain(become, interpreter, self.login_type(self))])
+            step.key for step in self._steps(become, interpreter)])
 
     def _context(self, client: Client, become: Any = None, interpreter: str | None = None) -> int:
         """The id of the context of an account and interpreter, which is started where it is missing."""
         return self._while_acting((client, id(become), interpreter),
-                                  lambda: self._get_or_start(client, become, interpreter))
+                                  lambda: self._reach(client, self._steps(become, interpreter), interpreter))
 
     def _while_acting(self, what: Any, find: Callable[[], T]) -> T:
         """What is found, once while an action runs."""
@@ -53,19 +117,27 @@ class Contexts:
         found: T = self.ways[what]
         return found
 
-    def _get_or_start(self, client: Client, become: Any, interpreter: str | None) -> int:
-        login = self.login_type(self)
+    # walking it
+
+    def _reach(self, client: Client, steps: list[Step], interpreter: str | None) -> int:
+        """The id of the context that the steps lead to."""
+        try:
+            return self._try(client, steps, interpreter)
+        finally:
+            for step in steps:
+                step.end()
+
+    def _try(self, client: Client, steps: list[Step], interpreter: str | None) -> int:
         retries = int(self.get_option('reconnection_retries')) if self.transport == 'ssh' else 0
-        chain = self._chain(become, interpreter, login)
         attempt = 0
         while True:
             try:
-                return self._get(client, login, chain, become, interpreter)
+                return self._walk(client, steps, interpreter)
             except CallError as e:
                 error = e
             # Out of its handler: Ansible would tell it as the cause of what follows.
             try:
-                self._raise_for(error, login, become, retries - attempt)
+                self._raise_for(error, steps, retries - attempt)
             except AnsibleAuthenticationFailure:
                 raise
             except AnsibleConnectionFailure:
@@ -76,71 +148,44 @@ class Contexts:
             if attempt > retries + 3:
                 raise ChannelError(error.text) from error
 
-    def _raise_for(self, error: CallError, login: Any, become: Any, retries_left: int) -> None:
+    def _raise_for(self, error: CallError, steps: list[Step], retries_left: int) -> None:
         """Returns where another attempt may go well."""
         if error.kind == 'retry':
             return
-        more: dict[str, Any] = getattr(error, 'more', {})
-        if error.kind == 'password':
-            raise AnsibleError(error.text)
-        if more.get('hop', 0) > (become is not None):
-            raise NoInterpreter(error.text)
-        if error.kind == 'no-python':
-            raise Stock('without python')
-        if not more.get('hop'):
-            login.failed(error, retries_left)
-        elif error.kind == 'exit' and b'BECOME-SUCCESS-' not in more['out']:  # else it was no refusal
-            raise Refused(more['rc'], more['out'], more['err'])
-        raise Stock(f'no context ({error.text})')
+        step = steps[getattr(error, 'more', {}).get('hop') or 0]
+        if step.hop:
+            of_hop(step, step.hop, self._name(), error, retries_left)
+        else:
+            step.failed(error, retries_left)
 
-    def _get(self, client: Client, login: Any, chain: list[dict[str, Any]], become: Any,
-             interpreter: str | None) -> int:
-        conversation = None
-        release: Callable[[], None] = _nothing
+    def _walk(self, client: Client, steps: list[Step], interpreter: str | None) -> int:
         timeout = int(self.get_option('mitosis_boot_timeout'))
-        # The last resort: each hop has its own, and an escalation may be waited for besides.
+        chain: list[dict[str, Any]] = [{'key': step.key, 'spec': None, 'login': step.is_login} for step in steps]
+        # The last resort: each step has its own, and an escalation may be waited for besides.
         limit = timeout * len(chain) + 22 + (int(self.get_option('timeout')) if self.transport == 'ssh' else 0)
-        try:
-            while True:
-                try:
-                    value, _ = client.call(ROOT, 'contexts', 'get', {'chain': chain}, what='a context',
-                                           timeout=limit, on_progress=conversation)
-                except CallError as e:
-                    if e.kind == 'need-spec' and chain[0]['spec'] is None:
-                        spec, release = login.spec(self._boot(interpreter), timeout)
-                        chain[0]['spec'] = dict(spec, alive=[
-                            int(self.get_option(f'mitosis_alive_{name}')) for name in ('interval', 'timeout')])
-                        if become is not None:
-                            from ._become import Conversation
-                            conversation = Conversation(self, client, become)
-                            chain[1]['spec'] = conversation.spec(self._boot(interpreter), timeout)
-                        if interpreter:
-                            chain[-1]['spec'] = self._interpreter_spec(interpreter, timeout)
-                        continue
-                    if conversation is not None:
-                        if conversation.wants_tty(e, chain[1]['spec']):
-                            continue
-                        conversation.failed(e)
+
+        def on_progress(head: dict[str, Any], data: bytes) -> None:
+            steps[head.get('hop', 0)].hear(head, data)
+        while True:
+            try:
+                value, _ = client.call(ROOT, 'contexts', 'get', {'chain': chain}, what='a context', timeout=limit,
+                                       on_progress=on_progress)
+                break
+            except CallError as e:
+                index = getattr(e, 'more', {}).get('hop') or 0
+                step = steps[index]
+                if e.kind == 'need-spec' and chain[index]['spec'] is None:
+                    for hop, step in list(zip(chain, steps, strict=True))[index:]:
+                        hop['spec'] = step.spec(client, self._boot('' if step.hop else interpreter), timeout)
+                elif not (isinstance(step, Escalation) and step.wants_tty(e)):
                     raise
-                self._home = str(value['hellos'][0]['home'])
-                return int(value['ids'][-1])
-        finally:
-            release()
-            if conversation is not None:
-                conversation.restore()
+        if not steps[-1].hop:
+            own = next(index for index, step in enumerate(steps) if not step.hop)
+            self._home = str(value['hellos'][own]['home'])
+        return int(value['ids'][-1])
 
     @staticmethod
     def _boot(interpreter: str | None) -> str:
         from ...mitogen_core.controller import bootstrap
         first = (interpreter,) if interpreter and ' ' not in interpreter and '/' in interpreter else ()
         return bootstrap.boot_command((*first, *bootstrap.CANDIDATES))
-
-    @staticmethod
-    def _interpreter_spec(interpreter: str, timeout: int) -> dict[str, Any]:
-        from ...mitogen_core.controller import bootstrap
-        return {'name': interpreter, 'interpreter': interpreter, 'timeout': timeout,
-                'argv': ['/bin/sh', '-c', 'exec ' + bootstrap.first_stage(interpreter)]}
-
-
-def _nothing() -> None:
-    pass

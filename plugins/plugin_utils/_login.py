@@ -29,7 +29,15 @@ class Refused(Exception):
 
 
 class SshLogin:
-    """The first hop of a chain: ssh."""
+    """A step to another host: ssh.
+
+    `key` is equal for equal ways to log in, credentials included.  `spec` is what is run for a login with `remote` as
+    the shell's line, and a function to call after that; `failed` raises what stock would, or returns where the login
+    itself went well.
+    """
+
+    # Is what the context takes for its home what the login's shell does?
+    tells_home = True
 
     def __init__(self, connection: Any) -> None:
         try:
@@ -37,10 +45,11 @@ class SshLogin:
         except (AttributeError, TypeError, ValueError, IndexError) as e:
             raise Unknown(f'the stock ssh plugin is not as expected: {e!r}') from e
         self.key = self.command.key
-        self.spec = self.command.spec
+
+    def spec(self, remote: str, timeout: int, run: Any = None) -> tuple[dict[str, Any], Any]:
+        return self.command.spec(remote, timeout)
 
     def failed(self, error: CallError, retries_left: int) -> None:
-        """Raise what stock would; return where the login itself went well."""
         more: dict[str, Any] = getattr(error, 'more', {})
         if error.kind == 'exit' and more.get('rc') is not None:
             code = more['rc']
@@ -51,14 +60,15 @@ class SshLogin:
 
 
 class LocalLogin:
-    """The first hop of a chain: a shell on the controller."""
+    """A shell on the controller."""
 
+    tells_home = True
     key = 'local'
 
     def __init__(self, connection: Any) -> None:
         pass
 
-    def spec(self, remote: str, timeout: int) -> tuple[dict[str, Any], Any]:
+    def spec(self, remote: str, timeout: int, run: Any = None) -> tuple[dict[str, Any], Any]:
         return {'name': 'local', 'argv': ['/bin/sh', '-c', remote], 'timeout': timeout}, lambda: None
 
     def failed(self, error: CallError, retries_left: int) -> None:

@@ -7,13 +7,15 @@ import itertools
 import os
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from ansible import constants as C
 
 from ...mitogen_core.controller.client import PROFILE, SOCKET, Client
 from ._baton import waiting
 
+T = TypeVar('T')
 # Each thread of a shard worker has one.
 _own = threading.local()
 _profile: tuple[int, Any] | None = None
@@ -65,6 +67,17 @@ def item() -> Any:
 
 def set_item(value: Any) -> None:
     _own.item = value
+
+
+def for_this_thread(key: Any, make: Callable[[], T]) -> T:
+    """What make() gave, once for a thread of this process."""
+    kept: tuple[int, dict[Any, Any]] | None = getattr(_own, 'kept', None)
+    if kept is None or kept[0] != os.getpid():
+        kept = _own.kept = os.getpid(), {}
+    if key not in kept[1]:
+        kept[1][key] = make()
+    found: T = kept[1][key]
+    return found
 
 
 def drop_client() -> None:

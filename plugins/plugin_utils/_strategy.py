@@ -14,6 +14,7 @@ from ansible.utils.display import Display
 from ...mitogen_core.controller import supervisor
 from ...mitogen_core.controller.client import SOCKET, StartError
 from . import _runtime
+from ._adapted import adapt
 from ._baton import Baton
 from ._compat import Unknown, not_supported, supported
 from ._compat.building import Builder
@@ -23,6 +24,7 @@ from ._compat.scheduling import Arrivals, Shared
 from ._compat.shard import Entry
 from ._compat.strategy import ConnectionLoader, Loaders, Methods, pose_as
 from ._connection import Express
+from ._names import NAMES
 from ._shards import WITHOUT_CONNECTION, Sharing, number_of_workers
 
 display = Display()
@@ -30,21 +32,21 @@ display = Display()
 # Anything in this variable has the play's last line printed always.
 SUMMARY = 'MITOSIS_SUMMARY'
 
-NAMES = {prefix + name: 'mitosis.express.' + name
-         for name in ('ssh', 'local') for prefix in ('', 'ansible.builtin.', 'ansible.legacy.')}
-
 # Seconds until it is looked whether a worker has died.
 PATIENCE = 0.05
 
 _starting: subprocess.Popen[bytes] | None = None
 
 
-def made(connection: Any, name: str) -> None:
-    """A connection was made under this name."""
+def made(connection: Any, name: str) -> Any:
+    """What to use of a connection that was made under this name."""
     if isinstance(connection, Express):
         connection.show_as(name)
-    else:
+        return connection
+    found = adapt(connection)
+    if found is connection:
         _count_uses(connection, name)
+    return found
 
 
 def _count_uses(connection: Any, name: str) -> None:

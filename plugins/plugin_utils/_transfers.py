@@ -40,6 +40,7 @@ class Transfers:
     get_option: Any
     put_later: Any
     settle: Any
+    transport: str
     # A file that will be wanted, and the request of it.
     _wanted: str | None = None
     _read: _Read | None = None
@@ -99,7 +100,8 @@ class Transfers:
         try:
             pieces = client.pieces(context, in_path, self._take_read(in_path, client, context))
             mode, chunk = next(pieces)
-            if self.get_option('ssh_transfer_method') == 'piped':  # else as sftp and scp have it
+            # As sftp and scp have it; others write a file as any program does.
+            if self.transport != 'ssh' or self.get_option('ssh_transfer_method') == 'piped':
                 mode = 0o666
             with whole(out_path, mode | 0o200) as target:
                 target.write(chunk)

@@ -31,7 +31,7 @@ class Unawaited:
     _context: Any
     _shell: Any
     forget_read: Any
-    transport: str
+    is_here: Any
     # The action plugin that is at work, where it is one of ansible-core's.
     acting: str | None = None
     # One of several that an action uses at the same time?
@@ -51,7 +51,7 @@ class Unawaited:
         """`job`: it may go on when its answer has come, and this run has ended."""
         if not self.is_twin:
             self.ways = {}
-        if self.transport != 'local':  # whose files are copied by stock
+        if not self.is_here():  # whose files are copied by stock
             self._later = Later(_runtime.new_name(), not job, self._shell.tmpdir, _runtime.item())
 
     def concluded(self, run: Callable[[], T]) -> T:

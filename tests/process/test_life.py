@@ -252,11 +252,11 @@ def test_a_context_dies_with_its_parent(engine: Engine, edge: Interpreter, fifo,
 
 def test_reset_ends_all_below(engine: Engine, edge: Interpreter):
     _, hellos = three(engine, edge.path)
-    assert engine.client.call(ROOT, 'contexts', 'reset', {'key': 'first'}, timeout=30)[0] is True
+    assert engine.client.call(ROOT, 'contexts', 'reset', {'keys': ['first']}, timeout=30)[0] is True
     pids = [hello['pid'] for hello in hellos]
     leaks.wait_until(lambda: not any(map(leaks.alive, pids)), 'the end of all three', PROMPT)
     leaks.wait_until(lambda: engine.status()['contexts'] == [], 'an empty list', PROMPT)
-    assert engine.client.call(ROOT, 'contexts', 'reset', {'key': 'first'}, timeout=30)[0] is False
+    assert engine.client.call(ROOT, 'contexts', 'reset', {'keys': ['first']}, timeout=30)[0] is False
     three(engine, edge.path)
 
 

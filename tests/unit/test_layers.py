@@ -28,6 +28,7 @@ NOT_PURE = {'open', 'input', 'print', 'exec', 'eval', 'compile', '__import__', '
 # What ansible-core publishes to plugin authors, or names in its documentation; the rest is _compat's.
 PUBLIC = [re.compile(pattern + '$') for pattern in (
     r'ansible(\.constants|:constants)', r'ansible\.errors:\w+', r'ansible\.plugins\.connection\.(ssh|local):Connection',
+    r'ansible\.plugins\.connection:ConnectionBase',
     r'ansible\.plugins\.strategy\.\w+:StrategyModule', r'ansible\.plugins\.loader:connection_loader',
     r'ansible\.plugins\.action:ActionBase', r'ansible\.plugins\.callback:CallbackBase',
     r'ansible\.utils\.display:Display',

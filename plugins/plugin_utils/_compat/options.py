@@ -37,6 +37,10 @@ OURS: dict[str, Any] = {
                                       'something about twice. 0: they need not.'),
     'mitosis_alive_timeout': _option('alive_timeout', 'int', 30,
                                      'Seconds without a word after which a link is given up.'),
+    'mitosis_via': {'description': ['Host of the inventory from which the connection starts.'], 'type': 'str',
+                    'default': '', 'vars': [{'name': 'mitosis_via'}]},
+    'mitosis_max_interpreters': _option('max_interpreters', 'int', 20, 'So many accounts and interpreters of a host '
+                                        'are kept at the same time, as far as they are not in use.'),
     'mitosis_workers': _option('workers', 'str', 'auto', 'Processes in which a strategy of ours runs a task on many '
                                'hosts: a number; auto, one for each core; stock, one for each host.'),
     'mitosis_name': {'description': ['What the host is called in lines of ours: not for users.'], 'type': 'str',
@@ -67,12 +71,23 @@ def define(stock: str, name: str) -> None:
     options = C.config.get_configuration_definitions('connection', stock)
     if not options:
         raise Unknown(f'no option definitions of connection plugin {stock}')
+    # The second name is the one that playbooks use: by it a task's result finds the address of a host that it was
+    # delegated to.
+    for alias in (name, f'mitosis.express.{stock}'):
+        C.config.initialize_plugin_configuration_definitions('connection', alias, _with_ours(options))
+
+
+def add_ours(name: str) -> None:
+    """Give a loaded connection plugin our options too."""
+    options = C.config.get_configuration_definitions('connection', name)
+    if 'mitosis_enabled' not in options:
+        C.config.initialize_plugin_configuration_definitions('connection', name, _with_ours(options))
+
+
+def _with_ours(options: dict[str, Any]) -> dict[str, Any]:
     merged = dict(copy.copy(options), **copy.deepcopy(OURS))
     # Of a worker, but a connection is told the variables of its own options only.
     session = C.config.get_configuration_definitions().get('WORKER_SESSION_ISOLATION')
     if session:
         merged['worker_session_isolation'] = {key: session[key] for key in session if key != 'name'}
-    # The second name is the one that playbooks use: by it a task's result finds the address of a host that it was
-    # delegated to.
-    for alias in (name, f'mitosis.express.{stock}'):
-        C.config.initialize_plugin_configuration_definitions('connection', alias, merged)
+    return merged

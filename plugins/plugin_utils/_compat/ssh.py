@@ -95,7 +95,7 @@ class Command:
         spec = {'name': f'ssh to {connection.host}', 'argv': argv, 'env': environment, 'cwd': os.getcwd(),
                 'timeout': timeout, 'password_fd': self.password_fd, 'password': None}
         if self.password_fd is not None:
-            spec['password'] = str(self.password)
+            spec['password'] = str(self.password).encode('utf-8', 'surrogateescape')
         return spec, release
 
     def fail(self, code: int, out: bytes, err: bytes, retries_left: int) -> None:

@@ -23,7 +23,7 @@ from .shard import Shard
 class ConnectionLoader:
     """The connection loader, with some names leading to other plugins.
 
-    `names` maps names to FQCNs; made(instance, name) is called with what was made under each name.
+    `names` maps names to FQCNs; made(instance, name) is given what was made under each name, and returns what to use.
     """
 
     def __init__(self, names: dict[str, str], made: Any) -> None:
@@ -35,7 +35,7 @@ class ConnectionLoader:
     def get_with_context(self, name: str, *args: Any, **kwargs: Any) -> Any:
         result = plugin_loader.connection_loader.get_with_context(self._names.get(name, name), *args, **kwargs)
         if result.object is not None and not kwargs.get('class_only'):
-            self._made(result.object, name)
+            result = result._replace(object=self._made(result.object, name))
         return result
 
     def get(self, name: str, *args: Any, **kwargs: Any) -> Any:

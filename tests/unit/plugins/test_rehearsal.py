@@ -21,6 +21,7 @@ def rehearse():
 
     def made(connection, name):
         connection.exec_command = lambda *args, **kwargs: ran.append(args) or (0, b'{}', b'')
+        return connection
     loader = DataLoader()
     manager = VariableManager(loader=loader, inventory=InventoryManager(loader=loader, sources=[]))
     one = rehearsal.Rehearsal(strategy.Loaders(strategy.ConnectionLoader({}, made)))

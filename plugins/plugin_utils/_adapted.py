@@ -1,0 +1,49 @@
+"""Connections by any plugin that runs a local command: its class, with ours in front."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from ansible.plugins.connection import ConnectionBase
+
+from ._compat.options import add_ours
+from ._connection import Express
+from ._piped import Piped, runs_commands
+
+
+class Adapted(Express):
+    """Mixin: put it before the plugin's class."""
+
+    login_type = Piped
+
+    @property
+    def has_pipelining(self) -> bool:
+        """Modules arrive in one piece, if they don't go the stock way."""
+        stock = bool(super().has_pipelining)  # type: ignore[misc]
+        return stock or (not self._stock_wished() and Piped(self).is_adaptable(self.runner_of_hop()))
+
+    def is_pipelining_enabled(self, wrap_async: bool = False) -> bool:
+        return self.has_pipelining and super().is_pipelining_enabled(wrap_async)
+
+
+@functools.cache
+def adapted(cls: Any) -> Any:
+    """The class that does what `cls` does, accelerated; None where that can't be."""
+    if not issubclass(cls, ConnectionBase) or issubclass(cls, Express) or cls.force_persistence \
+            or cls.always_pipeline_modules or cls.has_native_async or not runs_commands(cls):
+        return None
+    return type(cls.__name__, (Adapted, cls), {'__module__': cls.__module__, '__doc__': cls.__doc__})
+
+
+def adapt(connection: Any) -> Any:
+    """What to use instead of a connection that was just made: an accelerated one, if there can be."""
+    cls: Any = type(connection)
+    cls = adapted(cls)
+    if cls is None:
+        return connection
+    add_ours(connection._load_name)
+    found = object.__new__(cls)
+    vars(found).update(vars(connection))
+    found.begin(True)
+    return found

@@ -1,0 +1,34 @@
+"""Hosts of the inventory that others are reached through: docs/connections.md."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ansible.errors import AnsibleError
+from ansible.plugins.loader import connection_loader
+
+from ._adapted import adapt
+from ._compat import hops
+from ._connection import Express
+from ._names import ANY, INNER, NAMES
+
+
+def connection_to(hosts: Any, name: str, host: str, task_context: Any) -> Any:
+    """The connection to the host `name`, through which `host` is reached; it is one of ours."""
+    if hosts is None or name not in hosts:
+        raise AnsibleError(f'{host} is to be reached through {name} (mitosis_via), which is not in the inventory')
+    return hops.connection_to(hosts, name, task_context, _load)
+
+
+def _load(plugin: str, variables: Mapping[str, Any], context: Any, pid: str) -> Any:
+    if plugin == ANY:
+        plugin = str(variables[INNER])
+    connection = connection_loader.get(NAMES.get(plugin, plugin), context, ansible_playbook_pid=pid)
+    if connection is None:
+        raise AnsibleError(f"the connection plugin '{plugin}' was not found")
+    if not isinstance(connection, Express):
+        connection = adapt(connection)
+    if not isinstance(connection, Express):
+        raise AnsibleError(f'{context.remote_addr}: nothing can be reached through a connection by {plugin}')
+    return connection

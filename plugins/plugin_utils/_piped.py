@@ -1,0 +1,186 @@
+"""The first hop of a chain for any connection plugin that runs a local command: docs/decisions/0017-any-connection.md.
+
+The plugin's own exec_command is asked to run our first stage; whatever it would start to do so is noted, not started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+
+from ...mitogen_core.wire.errors import CallError
+from . import _runtime
+from ._login import Stock
+
+# (argv, stdin) -> (exit code, stdout, stderr), where a connection starts from another host.
+Run = Callable[[list[str], bytes], tuple[int, bytes, bytes]]
+
+POPEN = inspect.signature(subprocess.Popen)
+# Runs anywhere, and does nothing.
+PROBE = 'true MITOSISPROBE'
+# Plugins whose library has a command that does the same.
+LIBRARIES: dict[str, Callable[[Any, str], list[str]]] = {
+    'community.general.lxc': lambda connection, line: [
+        'lxc-attach', '--clear-env', '--name', str(connection.get_option('remote_addr')), '--',
+        *shlex.split(line)],
+}
+
+
+class Command(BaseException):
+    """What a plugin would start; not an Exception, so that no plugin takes it for a failure of its own."""
+
+    def __init__(self, argv: list[str], env: dict[str, str], cwd: str | None) -> None:
+        super().__init__(argv)
+        self.argv, self.env, self.cwd = argv, env, cwd
+
+
+def runs_commands(cls: type) -> bool:
+    """Does a connection class start programs, as far as its modules tell?"""
+    for base in cls.__mro__:
+        if base.__module__.startswith('ansible.plugins.connection') and base.__name__ == 'ConnectionBase':
+            return False
+        names = vars(sys.modules[base.__module__]) if base.__module__ in sys.modules else {}
+        if names.get('subprocess') is subprocess or names.get('Popen') is subprocess.Popen \
+                or names.get('transport') in LIBRARIES or vars(base).get('transport') in LIBRARIES:
+            return True
+    return False
+
+
+class Piped:
+    """A login by whatever command the plugin would run."""
+
+    tells_home = False
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._name = str(connection._load_name)
+        context = connection._play_context
+        options = {name: value for name, value in connection._options.items() if not name.startswith('mitosis_')}
+        text = '\0'.join(map(str, (sorted(options.items()), context.remote_addr, context.remote_user, context.port,
+                                   context.executable)))
+        digest = hashlib.blake2b(text.encode('utf-8', 'surrogateescape'), digest_size=16)
+        self.key = f'{self._name} {digest.hexdigest()}'
+
+    def spec(self, remote: str, timeout: int, run: Run | None = None) -> tuple[dict[str, Any], Callable[[], None]]:
+        if not self.is_adaptable(run):
+            raise Stock(f'{self._name} connection')
+        command = self._command(self._line(remote), run)
+        if command is None:
+            raise Stock(f'{self._name} connection')
+        address = self._connection._play_context.remote_addr
+        return {'name': f'{self._name.rpartition(".")[2]} to {address}', 'argv': command.argv, 'env': command.env,
+                'cwd': command.cwd or os.getcwd(), 'timeout': timeout}, lambda: None
+
+    def failed(self, error: CallError, retries_left: int) -> None:
+        """Where its command ended, stock's own way tells best why."""
+        if error.kind == 'timeout':
+            raise AnsibleConnectionFailure(f'{error.text} while waiting for its command to start our code')
+
+    def is_adaptable(self, run: Run | None = None) -> bool:
+        """Does the plugin run a command that carries a shell's line?  Found out once in a run."""
+        if self._name in LIBRARIES:
+            return run is not None or shutil.which('lxc-attach') is not None
+        path = os.path.join(_runtime.folder(), 'piped-' + re.sub(r'[^\w.-]', '_', self._name))
+        with contextlib.suppress(OSError), open(path, encoding='ascii') as notes:
+            return notes.read() == 'yes'
+        found = self._command(self._line(PROBE), run) is not None
+        with open(f'{path}.{os.getpid()}', 'w', encoding='ascii') as notes:
+            notes.write('yes' if found else 'no')
+        os.replace(f'{path}.{os.getpid()}', path)
+        return found
+
+    def _line(self, remote: str) -> str:
+        """As Ansible has a command line."""
+        executable = self._connection._play_context.executable or '/bin/sh'
+        return f'{executable} -c {shlex.quote(remote)}'
+
+    def _command(self, line: str, run: Run | None) -> Command | None:
+        """What the plugin starts for a line.  Its own errors are the task's."""
+        library = LIBRARIES.get(self._name)
+        if library:
+            self._connection._connect()
+            return Command(library(self._connection, line), {}, None)
+        mark = max(re.findall('[A-Za-z0-9]+', line), key=len)
+        try:
+            with watched(mark, run):
+                self._connection.stock_exec(line)
+        except Command as found:
+            return found
+        except AnsibleError:
+            raise
+        except Exception as e:
+            raise AnsibleConnectionFailure(f'{self._name}: {type(e).__name__}: {e}') from e
+        return None
+
+
+_watching = threading.Lock()
+
+
+@contextlib.contextmanager
+def watched(mark: str, run: Run | None) -> Iterator[None]:
+    """Meanwhile a program that this thread starts with `mark` among its arguments raises Command.  With `run`, others
+    are run by it."""
+    thread, real = threading.get_ident(), subprocess.Popen.__init__
+
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        if threading.get_ident() == thread:
+            given = POPEN.bind(*args, **kwargs).arguments
+            argv = arguments(given)
+            if any(mark in arg for arg in argv):
+                raise Command(argv, environment(given.get('env')), given.get('cwd') and os.fsdecode(given['cwd']))
+            if run:
+                return answered(self, run, argv, given)
+        real(self, *args, **kwargs)
+    with _watching:
+        subprocess.Popen.__init__ = init  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            subprocess.Popen.__init__ = real  # type: ignore[method-assign]
+
+
+def arguments(given: dict[str, Any]) -> list[str]:
+    """argv of what subprocess.Popen was given."""
+    args = given['args']
+    argv = [os.fsdecode(args)] if isinstance(args, (str, bytes, os.PathLike)) else [os.fsdecode(arg) for arg in args]
+    executable = given.get('executable')
+    if given.get('shell'):
+        return [os.fsdecode(executable or '/bin/sh'), '-c', *argv]
+    return [os.fsdecode(executable), *argv[1:]] if executable else argv
+
+
+def environment(given: Any) -> dict[str, str]:
+    """What differs from this process's."""
+    pairs = {os.fsdecode(name): os.fsdecode(value) for name, value in (given or {}).items()}
+    return {name: value for name, value in pairs.items() if os.environ.get(name) != value}
+
+
+def answered(process: Any, run: Run, argv: list[str], given: dict[str, Any]) -> None:
+    """Make a Popen of one that `run` runs, as soon as its input is there."""
+    process.args, process.returncode, process.pid = argv, None, 0
+    process.stdin = process.stdout = process.stderr = None
+    process.text_mode = bool(given.get('text') or given.get('universal_newlines') or given.get('encoding'))
+
+    def communicate(input: Any = None, timeout: Any = None) -> tuple[Any, Any]:
+        data = input.encode() if isinstance(input, str) else input or b''
+        code, out, err = run(argv, data)
+        process.returncode = code
+        return (out.decode(), err.decode()) if process.text_mode else (out, err)
+
+    def wait(timeout: Any = None) -> int:
+        if process.returncode is None:
+            communicate()
+        return int(process.returncode)
+    process.communicate, process.wait, process.poll = communicate, wait, wait

@@ -1,0 +1,138 @@
+"""The way to a context, step by step: a login, an escalation, another interpreter, each a command of the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
+
+from ...mitogen_core.controller import bootstrap
+from ...mitogen_core.controller.client import Client
+from ...mitogen_core.wire.errors import CallError
+from ._login import NoInterpreter, Refused, Stock
+
+
+class Step:
+    """`key` is equal for equal steps; `connection` is that of the host that it belongs to."""
+
+    # A step to another host?
+    is_login = False
+    # Of a host that lies on the way: its name in the inventory.
+    hop = ''
+
+    def __init__(self, connection: Any, key: str) -> None:
+        self.connection, self.key = connection, key
+
+    def spec(self, client: Client, boot: str, timeout: int) -> dict[str, Any]:
+        """What the context before has to run."""
+        raise NotImplementedError
+
+    def hear(self, head: dict[str, Any], data: bytes) -> None:
+        """What its command says."""
+
+    def failed(self, error: CallError, retries_left: int) -> bool:
+        """Raise what stock would, at this end of its command; return whether another attempt may go well."""
+        raise NotImplementedError
+
+    def end(self) -> None:
+        """It was taken, or is given up."""
+
+
+class Login(Step):
+    is_login = True
+
+    def __init__(self, connection: Any, from_here: bool) -> None:
+        self.login = connection.login_type(connection)
+        self._from_here = from_here
+        self._release: Callable[[], None] = _nothing
+        super().__init__(connection, self.login.key)
+
+    def spec(self, client: Client, boot: str, timeout: int) -> dict[str, Any]:
+        run = None if self._from_here else self.connection.runner_of_hop(client)
+        spec, self._release = self.login.spec(boot, timeout, run)
+        if not self._from_here:
+            # Of this machine.
+            spec = {name: value for name, value in spec.items() if name not in ('env', 'cwd')}
+        limit = self.connection.get_option('mitosis_max_interpreters')
+        return dict(spec, most=int(limit), alive=[
+            int(self.connection.get_option(f'mitosis_alive_{name}')) for name in ('interval', 'timeout')])
+
+    def failed(self, error: CallError, retries_left: int) -> bool:
+        if error.kind == 'no-python':
+            raise Stock('without python')
+        self.login.failed(error, retries_left)
+        raise Stock(f'no context ({error.text})')
+
+    def end(self) -> None:
+        self._release()
+
+
+class Escalation(Step):
+    def __init__(self, connection: Any, become: Any) -> None:
+        from ._become import Conversation
+        self._become = become
+        self._conversation: Any = None
+        self._spec: dict[str, Any] = {}
+        super().__init__(connection, Conversation.key_of(become, connection._shell))
+
+    def spec(self, client: Client, boot: str, timeout: int) -> dict[str, Any]:
+        from ._become import Conversation
+        self.end()
+        self._conversation = Conversation(self.connection, client, self._become)
+        self._spec = self._conversation.spec(boot, timeout)
+        return self._spec
+
+    def hear(self, head: dict[str, Any], data: bytes) -> None:
+        if self._conversation:
+            self._conversation(head, data)
+
+    def wants_tty(self, error: CallError) -> bool:
+        return bool(self._conversation and self._conversation.wants_tty(error, self._spec))
+
+    def failed(self, error: CallError, retries_left: int) -> bool:
+        more: dict[str, Any] = getattr(error, 'more', {})
+        if self._conversation:
+            self._conversation.failed(error)
+        if error.kind == 'password':
+            raise AnsibleError(error.text)
+        if error.kind == 'no-python':
+            raise Stock('without python')
+        if error.kind == 'exit' and b'BECOME-SUCCESS-' not in more['out']:  # else it was no refusal
+            raise Refused(more['rc'], more['out'], more['err'])
+        raise Stock(f'no context ({error.text})')
+
+    def end(self) -> None:
+        if self._conversation:
+            self._conversation.restore()
+            self._conversation = None
+
+
+class Interpreter(Step):
+    def __init__(self, connection: Any, path: str) -> None:
+        self._path = path
+        super().__init__(connection, 'python ' + path)
+
+    def spec(self, client: Client, boot: str, timeout: int) -> dict[str, Any]:
+        return {'name': self._path, 'interpreter': self._path, 'timeout': timeout,
+                'argv': ['/bin/sh', '-c', 'exec ' + bootstrap.first_stage(self._path)]}
+
+    def failed(self, error: CallError, retries_left: int) -> bool:
+        raise NoInterpreter(error.text)
+
+
+def of_hop(step: Step, name: str, host: str, error: CallError, retries_left: int) -> bool:
+    """As `step.failed`, of a step to a host that lies on the way to `host`: that host is UNREACHABLE."""
+    try:
+        return step.failed(error, retries_left)
+    except Stock:
+        text = 'it has no Python' if error.kind == 'no-python' else error.text
+    except Refused as e:
+        text = ' '.join((e.args[1] + e.args[2]).decode('utf-8', 'replace').split()) or f'exit code {e.args[0]}'
+    except (AnsibleError, NoInterpreter) as e:
+        text = str(e)
+    raise AnsibleConnectionFailure(f'{host} is reached through {name}, and {name} was not reached: {text}')
+
+
+def _nothing() -> None:
+    pass
