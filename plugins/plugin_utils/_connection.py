@@ -125,7 +125,11 @@ class Express(Contexts, Unawaited, Transfers):
             result: tuple[int, bytes, bytes] = self._attempt(
                 self._exec, explain(self._notes, str(cmd)), in_data, sudoable)
         except Stock as e:
-            result = self._stock_way(e, super().exec_command, cmd, in_data=in_data, sudoable=sudoable)  # type: ignore[misc]
+            if e.has_way and self.via():
+                self._stock(str(e))
+                result = self._attempt(self.through_hop, str(cmd), in_data or b'')
+            else:
+                result = self._stock_way(e, super().exec_command, cmd, in_data=in_data, sudoable=sudoable)  # type: ignore[misc]
         return result
 
     def put_file(self, in_path: str, out_path: str) -> Any:
@@ -202,9 +206,9 @@ class Express(Contexts, Unawaited, Transfers):
         with waiting():
             return action(*args, **kwargs)
 
-    def stock_exec(self, line: str) -> Any:
+    def stock_exec(self, line: str, data: bytes) -> Any:
         """The stock plugin's exec_command."""
-        return super().exec_command(line, in_data=b'\n', sudoable=False)  # type: ignore[misc]
+        return super().exec_command(line, in_data=data, sudoable=False)  # type: ignore[misc]
 
     def _attempt(self, action: Any, *args: Any) -> Any:
         """action(client, ...); a lost link is UNREACHABLE, all that is merely not possible is Stock."""

@@ -12,7 +12,7 @@ from ...mitogen_core.controller.client import Client
 from ...mitogen_core.wire.constants import ROOT
 from ...mitogen_core.wire.errors import CallError, ChannelError
 from . import _runtime
-from ._piped import Run
+from ._login import Run
 from ._steps import Escalation, Interpreter, Login, Step, of_hop
 
 T = TypeVar('T')
@@ -81,7 +81,14 @@ class Contexts:
         found.hostvars, found.behind = self.hostvars, (*trail, name)
         return found
 
-    def runner_of_hop(self, client: Client | None = None) -> Run | None:
+    def through_hop(self, client: Client, line: str, data: bytes) -> tuple[int, bytes, bytes]:
+        """Run a command line on a host that no context can be on."""
+        run = self.runner_of_hop(client, None)
+        assert run
+        answer: tuple[int, bytes, bytes] = self.login_type(self).run(line, data, run)
+        return answer
+
+    def runner_of_hop(self, client: Client | None = None, seconds: int | None = LOOK_SECONDS) -> Run | None:
         """Runs programs on the host that the connection starts from, if that is another one."""
         steps = self._steps_of_hops()
         if not steps:
@@ -91,7 +98,7 @@ class Contexts:
             use = client or _runtime.client(self._run_pid)
             context = self._reach(use, steps, None)
             head, output = use.call(context, 'processes', 'exec', {'tty': False, 'cwd': None, 'argv': argv}, data,
-                                    timeout=LOOK_SECONDS, what=f'{argv[0]} on {self.via()}')
+                                    timeout=seconds, what=f'{argv[0]} on {self.via()}')
             return int(head['rc']), output[:head['out']], output[head['out']:]
         return run
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
@@ -10,9 +12,21 @@ from ...mitogen_core.wire.errors import CallError
 from ._compat import Unknown
 from ._compat.ssh import Command
 
+# Runs a program on the host that a connection starts from: (argv, stdin) -> (exit code, stdout, stderr).
+Run = Callable[[list[str], bytes], tuple[int, bytes, bytes]]
+# ssh's own, and those of most servers.
+PROMPT = re.compile(rb'(?i)(?:password|passcode|passphrase)[^\n]*:\s*\Z')
+
 
 class Stock(Exception):
-    """This has to go the stock way; the text is the reason that is counted."""
+    """This has to go the stock way; the text is the reason that is counted.
+
+    `has_way`: from another host it can be run as stock would, but there.
+    """
+
+    def __init__(self, reason: str, has_way: bool = False) -> None:
+        super().__init__(reason)
+        self.has_way = has_way
 
 
 class NoInterpreter(Exception):
@@ -32,8 +46,8 @@ class SshLogin:
     """A step to another host: ssh.
 
     `key` is equal for equal ways to log in, credentials included.  `spec` is what is run for a login with `remote` as
-    the shell's line, and a function to call after that; `failed` raises what stock would, or returns where the login
-    itself went well.
+    the shell's line, by the host that `run` runs programs on, if that is another one, and a function to call after
+    that; `failed` raises what stock would, or returns where the login itself went well.
     """
 
     # Is what the context takes for its home what the login's shell does?
@@ -47,14 +61,28 @@ class SshLogin:
         self.key = self.command.key
 
     def spec(self, remote: str, timeout: int, run: Any = None) -> tuple[dict[str, Any], Any]:
+        if run and self.command.password:
+            return self.command.from_terminal(remote, timeout), lambda: None
         return self.command.spec(remote, timeout)
+
+    def answer(self, said: bytes) -> bytes | None:
+        """To the last of what it says on a terminal: a password, if that is asked for."""
+        return str(self.command.password).encode('utf-8', 'surrogateescape') + b'\n' \
+            if PROMPT.search(said) and self.command.password else None
+
+    def run(self, line: str, data: bytes, run: Run) -> tuple[int, bytes, bytes]:
+        """A shell's line, from another host, where no context can be."""
+        code, out, err = run([*self.command.argv[:-1], line], data)
+        if code == 255:
+            self.command.fail(code, out, err, 0)
+        return code, out, err
 
     def failed(self, error: CallError, retries_left: int) -> None:
         more: dict[str, Any] = getattr(error, 'more', {})
         if error.kind == 'exit' and more.get('rc') is not None:
             code = more['rc']
             if code == 255 or self.command.password_fd is not None:
-                self.command.fail(code, more.get('out') or b'', more.get('err') or b'', retries_left)
+                self.command.fail(code, more.get('out') or b'', more.get('err') or more.get('out') or b'', retries_left)
         elif error.kind == 'timeout':
             raise AnsibleConnectionFailure(f'{error.text} while waiting for the login to complete')
 
@@ -73,3 +101,9 @@ class LocalLogin:
 
     def failed(self, error: CallError, retries_left: int) -> None:
         pass
+
+    def answer(self, said: bytes) -> bytes | None:
+        return None
+
+    def run(self, line: str, data: bytes, run: Run) -> tuple[int, bytes, bytes]:
+        return run(['/bin/sh', '-c', line], data)

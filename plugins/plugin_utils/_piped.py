@@ -22,10 +22,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 
 from ...mitogen_core.wire.errors import CallError
 from . import _runtime
-from ._login import Stock
-
-# (argv, stdin) -> (exit code, stdout, stderr), where a connection starts from another host.
-Run = Callable[[list[str], bytes], tuple[int, bytes, bytes]]
+from ._login import Run, Stock
 
 POPEN = inspect.signature(subprocess.Popen)
 # Runs anywhere, and does nothing.
@@ -88,6 +85,15 @@ class Piped:
         if error.kind == 'timeout':
             raise AnsibleConnectionFailure(f'{error.text} while waiting for its command to start our code')
 
+    def answer(self, said: bytes) -> bytes | None:
+        """Such commands ask for nothing."""
+
+    def run(self, line: str, data: bytes, run: Run) -> tuple[int, bytes, bytes]:
+        """A shell's line, from another host, where no context can be."""
+        with watched(None, run):
+            code, out, err = self._connection.stock_exec(line, data)
+        return int(code), encoded(out), encoded(err)
+
     def is_adaptable(self, run: Run | None = None) -> bool:
         """Does the plugin run a command that carries a shell's line?  Found out once in a run."""
         if self._name in LIBRARIES:
@@ -115,7 +121,7 @@ class Piped:
         mark = max(re.findall('[A-Za-z0-9]+', line), key=len)
         try:
             with watched(mark, run):
-                self._connection.stock_exec(line)
+                self._connection.stock_exec(line, b'\n')
         except Command as found:
             return found
         except AnsibleError:
@@ -125,11 +131,15 @@ class Piped:
         return None
 
 
+def encoded(text: str | bytes) -> bytes:
+    return text.encode('utf-8', 'surrogateescape') if isinstance(text, str) else text
+
+
 _watching = threading.Lock()
 
 
 @contextlib.contextmanager
-def watched(mark: str, run: Run | None) -> Iterator[None]:
+def watched(mark: str | None, run: Run | None) -> Iterator[None]:
     """Meanwhile a program that this thread starts with `mark` among its arguments raises Command.  With `run`, others
     are run by it."""
     thread, real = threading.get_ident(), subprocess.Popen.__init__
@@ -138,7 +148,7 @@ def watched(mark: str, run: Run | None) -> Iterator[None]:
         if threading.get_ident() == thread:
             given = POPEN.bind(*args, **kwargs).arguments
             argv = arguments(given)
-            if any(mark in arg for arg in argv):
+            if mark and any(mark in arg for arg in argv):
                 raise Command(argv, environment(given.get('env')), given.get('cwd') and os.fsdecode(given['cwd']))
             if run:
                 return answered(self, run, argv, given)

@@ -12,6 +12,8 @@ from ...mitogen_core.controller.client import Client
 from ...mitogen_core.wire.errors import CallError
 from ._login import NoInterpreter, Refused, Stock
 
+MOST_SAID = 1 << 10
+
 
 class Step:
     """`key` is equal for equal steps; `connection` is that of the host that it belongs to."""
@@ -46,10 +48,13 @@ class Login(Step):
         self.login = connection.login_type(connection)
         self._from_here = from_here
         self._release: Callable[[], None] = _nothing
+        self._client: Client | None = None
+        self._said = b''
         super().__init__(connection, self.login.key)
 
     def spec(self, client: Client, boot: str, timeout: int) -> dict[str, Any]:
         run = None if self._from_here else self.connection.runner_of_hop(client)
+        self._client, self._said = client, b''
         spec, self._release = self.login.spec(boot, timeout, run)
         if not self._from_here:
             # Of this machine.
@@ -58,9 +63,17 @@ class Login(Step):
         return dict(spec, most=int(limit), alive=[
             int(self.connection.get_option(f'mitosis_alive_{name}')) for name in ('interval', 'timeout')])
 
+    def hear(self, head: dict[str, Any], data: bytes) -> None:
+        if self._client and head.get('stream') == 1 and not self._from_here:
+            self._said = (self._said + data)[-MOST_SAID:]
+            answer = self.login.answer(self._said)
+            if answer:
+                self._said = b''
+                self._client.tell('contexts', 'input', {'token': head['token']}, answer)
+
     def failed(self, error: CallError, retries_left: int) -> bool:
         if error.kind == 'no-python':
-            raise Stock('without python')
+            raise Stock('without python', True)
         self.login.failed(error, retries_left)
         raise Stock(f'no context ({error.text})')
 
@@ -97,7 +110,7 @@ class Escalation(Step):
         if error.kind == 'password':
             raise AnsibleError(error.text)
         if error.kind == 'no-python':
-            raise Stock('without python')
+            raise Stock('without python', True)
         if error.kind == 'exit' and b'BECOME-SUCCESS-' not in more['out']:  # else it was no refusal
             raise Refused(more['rc'], more['out'], more['err'])
         raise Stock(f'no context ({error.text})')

@@ -98,6 +98,13 @@ class Command:
             spec['password'] = str(self.password).encode('utf-8', 'surrogateescape')
         return spec, release
 
+    def from_terminal(self, remote: str, timeout: int) -> dict[str, Any]:
+        """The same for another host, which may not have sshpass and has no shared memory with this one: it asks for the
+        password on a terminal, once."""
+        ssh = self.argv.index(self._connection.get_option('ssh_executable'))
+        return {'name': f'ssh to {self._connection.host}', 'timeout': timeout, 'tty': True, 'argv': [
+            self.argv[ssh], '-o', 'NumberOfPasswordPrompts=1', *self.argv[ssh + 1:-1], remote]}
+
     def fail(self, code: int, out: bytes, err: bytes, retries_left: int) -> None:
         """Raise what stock Ansible would raise at this end of an ssh client; returns where it would not raise."""
         connection = self._connection
