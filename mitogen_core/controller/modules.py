@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import collections
 from typing import Any
 
 from ..remote.store import Store
 from ..wire.constants import CALL_SERVICE, FORWARD_MODULE, LOAD_MODULE
 from ..wire.payloads import frames
 from .bootstrap import late_code
-from .content import deflate
+from .content import deflate, digest_of
+
+# How many ends of parameters are looked out for.
+MOST_ENDS = 256
 
 
 class Modules:
@@ -17,6 +21,8 @@ class Modules:
         self.store = Store()
         self.payloads: dict[str, str] = {}
         self.held: dict[int, set[str]] = {}
+        # Ends of parameters, as they came last.
+        self.ends: collections.OrderedDict[str, bool] = collections.OrderedDict()
         for digest, blob in late_code().values():
             self.store.add(digest, blob)
 
@@ -38,8 +44,9 @@ class Modules:
 
         Errors 'need-context' and 'need-code' ask the client for `contexts.get` and `define` first.
 
-        With args['tell'], that it was passed on is told as progress {'sent': true}.  With args['only'] it runs in that
-        context or in none: what came before in its lane was for it.
+        With args['ends'], the number of bytes at its end that other runs may have too, these are sent as a file where
+        they do.  With args['tell'], that it was passed on is told as progress {'sent': true}.  With args['only'] it
+        runs in that context or in none: what came before in its lane was for it.
         """
         tell, only = args.pop('tell', False), args.pop('only', None)
         context = args.pop('context', None) or self.mux.contexts.lookup(args.pop('chain'))
@@ -55,12 +62,32 @@ class Modules:
         if login is not None:
             late = {late_code()[name][0] for name in ('modules', service)}
             self._forward(login, {*late, closure, *self.store.files(closure).values()})
+            bulk = self._without_end(login, args, bulk)
         args['closure'] = closure
         if tell:
             call.progress({'sent': True})
         call.hand_over()
         for frame in frames(context, call.client, CALL_SERVICE, call.reply_to, [service, 'run', args], bulk):
             self.mux.forward(frame)
+
+    def _without_end(self, login: int, args: dict[str, Any], bulk: bytes) -> bytes:
+        """What is left of parameters when their end travels as a file, as it does from the second time on."""
+        size = args.pop('ends', 0)
+        if not size:
+            return bulk
+        end = digest_of(bulk[-size:])
+        known = end in self.ends
+        self.ends[end] = True
+        self.ends.move_to_end(end)
+        if not known:
+            if len(self.ends) > MOST_ENDS:
+                self.ends.popitem(last=False)
+            return bulk
+        if end not in self.store.blobs:
+            self.store.add(end, deflate(bulk[-size:]))
+        self._forward(login, {end})
+        args['end'] = end
+        return bulk[:-size]
 
     def forward_service(self, service: str, login: int) -> None:
         """Send the code of a service that contexts behind `login` may not have yet ahead of the first request."""

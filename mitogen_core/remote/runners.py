@@ -115,9 +115,10 @@ class Modules(object):
 
     def run(self, call, handle, head, bulk):
         """Have a runner execute the call once all of its code is here."""
-        missing = self.broker.store.missing(head[u'closure'])
+        store, end = self.broker.store, head.get(u'end')
+        missing = store.missing(head[u'closure']) + [digest for digest in [end] if digest and digest not in store.blobs]
         if not missing:
-            return self.submit(call, handle, head, bulk)
+            return self.submit(call, handle, head, bulk + store.source(end) if end else bulk)
         count = [len(missing)]
 
         def arrived(digest):

@@ -30,7 +30,7 @@ class _Passed(Exception):
 def _arguments(connection: Any, module: ansiballz.ModuleRun, keys: list[str]) -> dict[str, Any]:
     payload = module.payload
     args = {'payload': payload.key, 'chain': keys, 'layout': payload.layout, 'name': payload.name,
-            'fqn': payload.fqn, 'profile': payload.profile,
+            'fqn': payload.fqn, 'profile': payload.profile, 'ends': payload.ends,
             'date_time': list(payload.date_time), 'rlimit_nofile': payload.rlimit_nofile,
             'env': module.environment, 'interpreter': module.interpreter, 'cwd': connection._cwd(),
             'isolation': isolation(str(connection.get_option('mitosis_isolation')), payload)}

@@ -350,3 +350,15 @@ def test_resources_of_the_closure(runners, shared):
     value = runners.probe(code).value
     assert value['source'] == value['data'] == standin.FILES['ansible/module_utils/extra.py']
     assert value['file'].endswith('/ansible_payload.zip/ansible/module_utils/extra.py')
+
+
+def test_ends_of_parameters_travel_once(engine, edge):
+    """The same end, of any bytes, with others before it; one that is there once only; none."""
+    runners = Runners(engine, engine.local(edge.path))
+    assert runners.probe('').rc == 0
+    held = engine.status()['modules']['files']
+    for number, (code, ends) in enumerate([('a = 1', 9), ('a = 2', 9), ('a = 3', 9), ('a = 4', 0), ('a = 5', 10 ** 6)]):
+        done = runners.probe(f'{code}\nresult.update(a=a, u="\u00e9\u4e16")', ends=ends)
+        assert done.value['a'] == number + 1
+        assert done.value['u'] == '\u00e9\u4e16'
+        assert engine.status()['modules']['files'] == held + (number > 0)
