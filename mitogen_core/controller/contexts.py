@@ -76,6 +76,7 @@ class Contexts:
         self.by_id: dict[int, Slot] = {}
         self.by_token: dict[int, Slot] = {}
         self.processes: set[Login] = set()
+        self.used_by: dict[int, set[Slot]] = {}
         self._tokens = self._uses = 0
 
     # the service
@@ -231,6 +232,7 @@ class Contexts:
             self._uses += 1
             slot.used = self._uses
             slot.clients.add(client)
+            self.used_by.setdefault(client, set()).add(slot)
 
     def _make_room(self, path: tuple[str, ...]) -> None:
         """Where a host has more contexts than are to be kept, end the one that was used longest ago, of those that
@@ -351,7 +353,7 @@ class Contexts:
 
     def client_gone(self, client: int) -> None:
         """Commands that wait for this client's word on a prompt are given up."""
-        for slot in self.slots.values():
+        for slot in self.used_by.pop(client, ()):
             slot.clients.discard(client)
         for slot in list(self.by_token.values()):
             leader = slot.waiting[0] if slot.waiting else None

@@ -6,9 +6,12 @@ import functools
 from typing import Any
 
 from ansible.plugins.connection import ConnectionBase
+from ansible.plugins.loader import connection_loader
 
+from ._baton import waiting
 from ._compat.options import add_ours
 from ._connection import Express
+from ._names import NAMES
 from ._piped import Piped, runs_commands
 
 
@@ -16,6 +19,11 @@ class Adapted(Express):
     """Mixin: put it before the plugin's class."""
 
     login_type = Piped
+
+    def prepare(self) -> None:
+        # It may run programs, and wait for them.
+        with waiting():
+            self._connect()
 
     @property
     def has_pipelining(self) -> bool:
@@ -34,6 +42,15 @@ def adapted(cls: Any) -> Any:
             or cls.always_pipeline_modules or cls.has_native_async or not runs_commands(cls):
         return None
     return type(cls.__name__, (Adapted, cls), {'__module__': cls.__module__, '__doc__': cls.__doc__})
+
+
+@functools.cache
+def accelerates(name: str) -> bool:
+    """Is a connection by this name one of ours, or becomes one?"""
+    if name in NAMES or name in NAMES.values():
+        return True
+    cls = connection_loader.get(name, class_only=True)
+    return cls is not None and adapted(cls) is not None
 
 
 def adapt(connection: Any) -> Any:

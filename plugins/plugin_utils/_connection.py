@@ -210,6 +210,10 @@ class Express(Contexts, Unawaited, Transfers):
         """The stock plugin's exec_command."""
         return super().exec_command(line, in_data=data, sudoable=False)  # type: ignore[misc]
 
+    def prepare(self) -> None:
+        """What the stock plugin does before anything else."""
+        self._connect()
+
     def _attempt(self, action: Any, *args: Any) -> Any:
         """action(client, ...); a lost link is UNREACHABLE, all that is merely not possible is Stock."""
         if not supported():
@@ -220,7 +224,7 @@ class Express(Contexts, Unawaited, Transfers):
             raise Stock(wished)
         if getattr(self._shell, '_IS_WINDOWS', False):
             raise Stock('windows')
-        self._connect()
+        self.prepare()
         try:
             result = action(_runtime.client(self._run_pid), *args)
         except Refused as e:

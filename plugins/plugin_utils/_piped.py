@@ -22,6 +22,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 
 from ...mitogen_core.wire.errors import CallError
 from . import _runtime
+from ._baton import waiting
 from ._login import Run, Stock
 
 POPEN = inspect.signature(subprocess.Popen)
@@ -90,7 +91,7 @@ class Piped:
 
     def run(self, line: str, data: bytes, run: Run) -> tuple[int, bytes, bytes]:
         """A shell's line, from another host, where no context can be."""
-        with watched(None, run):
+        with waiting(), watched(None, run):
             code, out, err = self._connection.stock_exec(line, data)
         return int(code), encoded(out), encoded(err)
 
@@ -120,7 +121,8 @@ class Piped:
             return Command(library(self._connection, line), {}, None)
         mark = max(re.findall('[A-Za-z0-9]+', line), key=len)
         try:
-            with watched(mark, run):
+            # In this order: who waits for another's watch is not to be waited for.
+            with waiting(), watched(mark, run):
                 self._connection.stock_exec(line, b'\n')
         except Command as found:
             return found

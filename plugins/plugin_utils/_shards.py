@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+from collections.abc import Callable
 from typing import Any
 
 from ansible import constants as C
@@ -12,6 +13,7 @@ from ansible import constants as C
 from ...mitogen_core.controller.client import PROFILE
 from ._compat.actions import action_of
 from ._compat.shard import Entry
+from ._names import ANY, INNER
 
 # Actions of ansible-core that are for one host at a time (by now or in the end), or take long.
 SLOW_ACTIONS = frozenset(('add_host', 'pause', 'reboot', 'wait_for_connection'))
@@ -38,9 +40,9 @@ def quick_lookups(task: Any) -> bool:
 class Sharing:
     """Which tasks may share a worker, for the tasks of one play."""
 
-    def __init__(self, connections: Any) -> None:
-        # Names of connections that are ours.
-        self._connections = connections
+    def __init__(self, accelerates: Callable[[str], bool]) -> None:
+        # Does a connection by this name become one of ours?
+        self._accelerates = accelerates
         self._known: dict[str, tuple[bool, bool]] = {}
 
     def may(self, entry: Entry) -> bool:
@@ -66,7 +68,9 @@ class Sharing:
         if task.delegate_to:
             return str(task.delegate_to) in HERE and not variables.get('ansible_delegated_vars')
         name = str(variables.get('ansible_connection') or task.connection)
-        return name in self._connections
+        if name == ANY:
+            name = str(variables.get(INNER, ''))
+        return self._accelerates(name)
 
 
 def number_of_workers(entry: Entry) -> int:

@@ -14,7 +14,7 @@ from ansible.utils.display import Display
 from ...mitogen_core.controller import supervisor
 from ...mitogen_core.controller.client import SOCKET, StartError
 from . import _runtime
-from ._adapted import adapt
+from ._adapted import accelerates, adapt
 from ._baton import Baton
 from ._compat import Unknown, not_supported, supported
 from ._compat.building import Builder
@@ -137,7 +137,7 @@ class Accelerated:
 
     def _share(self) -> Shared | bool:
         try:
-            sharing = Sharing({*NAMES, *NAMES.values()})
+            sharing = Sharing(accelerates)
             return Shared(self, self._methods, sharing.may, number_of_workers, Baton)
         except Unknown as e:
             display.warning(f'mitosis: {e}; each host has a worker of its own')
