@@ -28,8 +28,11 @@ class Adapted(Express):
     @property
     def has_pipelining(self) -> bool:
         """Modules arrive in one piece, if they don't go the stock way."""
-        stock = bool(super().has_pipelining)  # type: ignore[misc]
-        return stock or (not self._stock_wished() and Piped(self).is_adaptable(self.runner_of_hop()))
+        return self.pipelines_itself() or (not self._stock_wished() and Piped(self).is_adaptable(self.runner_of_hop()))
+
+    def pipelines_itself(self) -> bool:
+        """Does the plugin, without us?"""
+        return bool(super().has_pipelining)  # type: ignore[misc]
 
     def is_pipelining_enabled(self, wrap_async: bool = False) -> bool:
         return self.has_pipelining and super().is_pipelining_enabled(wrap_async)

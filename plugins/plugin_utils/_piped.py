@@ -26,8 +26,9 @@ from ._baton import waiting
 from ._login import Run, Stock
 
 POPEN = inspect.signature(subprocess.Popen)
-# Runs anywhere, and does nothing.
-PROBE = 'true MITOSISPROBE'
+# Runs anywhere, and says what it was told.
+PROBE = 'read MITOSISPROBE; echo "heard $MITOSISPROBE"'
+PROBE_SECONDS = 30
 # Plugins whose library has a command that does the same.
 LIBRARIES: dict[str, Callable[[Any, str], list[str]]] = {
     'community.general.lxc': lambda connection, line: [
@@ -36,12 +37,34 @@ LIBRARIES: dict[str, Callable[[Any, str], list[str]]] = {
 }
 
 
+# How a plugin's command is fed.
+AS_IT_IS, INTERACTIVE, NOT = 'as it is', 'interactive', 'not'
+
+
 class Command(BaseException):
     """What a plugin would start; not an Exception, so that no plugin takes it for a failure of its own."""
 
     def __init__(self, argv: list[str], env: dict[str, str], cwd: str | None) -> None:
         super().__init__(argv)
         self.argv, self.env, self.cwd = argv, env, cwd
+
+    def fed(self, manner: str) -> list[str]:
+        """argv that is fed in this manner: `podman exec` and its kin want a word for it."""
+        if manner != INTERACTIVE or 'exec' not in self.argv:
+            return self.argv
+        at = self.argv.index('exec') + 1
+        return [*self.argv[:at], '-i', *self.argv[at:]]
+
+    def hears(self, manner: str, run: Run | None) -> bool:
+        """Does what it starts, the PROBE, hear what it is told?"""
+        argv, word = self.fed(manner), b'word'
+        with contextlib.suppress(OSError, subprocess.SubprocessError), waiting():
+            if run:
+                return b'heard word' in run(argv, word + b'\n')[1]
+            done = subprocess.run(argv, input=word + b'\n', capture_output=True, timeout=PROBE_SECONDS, check=False,
+                                  env={**os.environ, **self.env}, cwd=self.cwd)
+            return b'heard word' in done.stdout
+        return False
 
 
 def runs_commands(cls: type) -> bool:
@@ -63,7 +86,7 @@ class Piped:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._name = str(connection._load_name)
+        self._name = str(connection.ansible_name)
         context = connection._play_context
         options = {name: value for name, value in connection._options.items() if not name.startswith('mitosis_')}
         text = '\0'.join(map(str, (sorted(options.items()), context.remote_addr, context.remote_user, context.port,
@@ -72,14 +95,13 @@ class Piped:
         self.key = f'{self._name} {digest.hexdigest()}'
 
     def spec(self, remote: str, timeout: int, run: Run | None = None) -> tuple[dict[str, Any], Callable[[], None]]:
-        if not self.is_adaptable(run):
-            raise Stock(f'{self._name} connection')
-        command = self._command(self._line(remote), run)
+        manner = self._manner(run)
+        command = self._command(self._line(remote), run) if manner != NOT else None
         if command is None:
             raise Stock(f'{self._name} connection')
         address = self._connection._play_context.remote_addr
-        return {'name': f'{self._name.rpartition(".")[2]} to {address}', 'argv': command.argv, 'env': command.env,
-                'cwd': command.cwd or os.getcwd(), 'timeout': timeout}, lambda: None
+        return {'name': f'{self._name.rpartition(".")[2]} to {address}', 'argv': command.fed(manner),
+                'env': command.env, 'cwd': command.cwd or os.getcwd(), 'timeout': timeout}, lambda: None
 
     def failed(self, error: CallError, retries_left: int) -> None:
         """Where its command ended, stock's own way tells best why."""
@@ -96,17 +118,28 @@ class Piped:
         return int(code), encoded(out), encoded(err)
 
     def is_adaptable(self, run: Run | None = None) -> bool:
-        """Does the plugin run a command that carries a shell's line?  Found out once in a run."""
+        """Does the plugin run a command that carries a shell's line?"""
+        return self._manner(run) != NOT
+
+    def _manner(self, run: Run | None) -> str:
+        """How its command is fed, or NOT.  Found out once in a run."""
         if self._name in LIBRARIES:
-            return run is not None or shutil.which('lxc-attach') is not None
+            return AS_IT_IS if run is not None or shutil.which('lxc-attach') else NOT
         path = os.path.join(_runtime.folder(), 'piped-' + re.sub(r'[^\w.-]', '_', self._name))
         with contextlib.suppress(OSError), open(path, encoding='ascii') as notes:
-            return notes.read() == 'yes'
-        found = self._command(self._line(PROBE), run) is not None
-        with open(f'{path}.{os.getpid()}', 'w', encoding='ascii') as notes:
-            notes.write('yes' if found else 'no')
-        os.replace(f'{path}.{os.getpid()}', path)
+            return notes.read()
+        found = self._find_manner(run)
+        with open(f'{path}.{os.getpid()}.{threading.get_ident()}', 'w', encoding='ascii') as notes:
+            notes.write(found)
+        os.replace(notes.name, path)
         return found
+
+    def _find_manner(self, run: Run | None) -> str:
+        command = self._command(self._line(PROBE), run)
+        if command is None or self._connection.pipelines_itself():
+            return AS_IT_IS if command else NOT
+        # It never feeds modules to its command: perhaps that does not listen.
+        return next((manner for manner in (AS_IT_IS, INTERACTIVE) if command.hears(manner, run)), NOT)
 
     def _line(self, remote: str) -> str:
         """As Ansible has a command line."""
@@ -144,7 +177,7 @@ _watching = threading.Lock()
 def watched(mark: str | None, run: Run | None) -> Iterator[None]:
     """Meanwhile a program that this thread starts with `mark` among its arguments raises Command.  With `run`, others
     are run by it."""
-    thread, real = threading.get_ident(), subprocess.Popen.__init__
+    thread = threading.get_ident()
 
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
         if threading.get_ident() == thread:
@@ -156,6 +189,7 @@ def watched(mark: str | None, run: Run | None) -> Iterator[None]:
                 return answered(self, run, argv, given)
         real(self, *args, **kwargs)
     with _watching:
+        real = subprocess.Popen.__init__
         subprocess.Popen.__init__ = init  # type: ignore[method-assign]
         try:
             yield

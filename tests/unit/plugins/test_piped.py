@@ -111,3 +111,36 @@ class Library:
 def test_which_classes_run_commands(cls, runs):
     """This module has subprocess, as those of such plugins."""
     assert piped.runs_commands(cls) is runs
+
+
+def test_watches_take_turns():
+    """Of many threads each finds its own, and nothing is left of any."""
+    before, found = subprocess.Popen.__init__, []
+
+    def work(number):
+        for turn in range(50):
+            line = f'{MARK} {number} {turn}'
+            try:
+                with piped.watched(MARK, None):
+                    Popen(['x', line])
+            except piped.Command as command:
+                found.append(command.argv == ['x', line])
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [True] * 400
+    assert subprocess.Popen.__init__ is before
+
+
+@pytest.mark.parametrize(('argv', 'manner'), [
+    (['sh', '-c', 'read x; echo "heard $x"'], piped.AS_IT_IS),
+    # As `podman exec` is without -i.
+    (['sh', '-c', 'if [ "$2" = -i ]; then read x; fi; echo "heard $x"', 'sh', 'exec'], piped.INTERACTIVE),
+    (['sh', '-c', 'echo "heard $x"', 'sh', 'exec'], None), (['/does/not/exist'], None),
+])
+def test_does_it_hear(argv, manner):
+    command = piped.Command(argv, {}, None)
+    heard = [each for each in (piped.AS_IT_IS, piped.INTERACTIVE) if command.hears(each, None)]
+    assert heard[:1] == ([manner] if manner else [])
