@@ -75,6 +75,10 @@ class Login(Step):
         if error.kind == 'no-python':
             raise Stock('without python', True)
         self.login.failed(error, retries_left)
+        if not self._from_here:
+            more: dict[str, Any] = getattr(error, 'more', {})
+            said = b' '.join((more.get('out') or b'', more.get('err') or b'')).decode('utf-8', 'replace').split()
+            raise AnsibleConnectionFailure(': '.join([error.text, *([' '.join(said)] if said else [])]))
         raise Stock(f'no context ({error.text})')
 
     def end(self) -> None:
