@@ -37,8 +37,9 @@ LATE = {
 # of its stdin ends it at once.
 BOOT_SECONDS = 120
 
-# Says hello, reads 8 digits and that many bytes, and runs the first of the texts that it unpacks.  Written for any
-# Python from 2.4 on, so that one too old can still tell its version.
+# Says hello, reads on to a NUL (a password may lie there that nobody asked for), then 8 digits and that many bytes, and
+# runs the first of the texts that it unpacks.  Written for any Python from 2.4 on, so that one too old can still tell
+# its version.
 FIRST_STAGE = '''\
 import sys
 sys.path=[p for p in sys.path if p]
@@ -52,6 +53,7 @@ def r(n):
   if not c:os._exit(70)
   b+=c
  return b
+while r(1)!="\\0".encode():pass
 z=r(int(r(8)))
 s=zlib.decompress(z).decode().split("\\0")
 exec(s[0])
@@ -119,7 +121,7 @@ def late_code() -> dict[str, tuple[str, bytes]]:
 
 @functools.cache
 def boot_code() -> bytes:
-    """What a first stage reads after the 8 digits: zlib of texts joined by NUL."""
+    """What a first stage reads after the NUL and 8 digits: zlib of texts joined by NUL."""
     texts = [LOADER]
     for name, source in shipped_sources().items():
         texts += [name, source]

@@ -136,7 +136,7 @@ class Child(object):
         broker = self.broker
         self.link = Link(self.loop, rfd, wfd, broker.on_frame, broker.on_close, self.id, True)
         boot = broker.boot[u'code']
-        self.link.send_raw(('%08d' % len(boot)).encode('ascii') + boot)
+        self.link.send_raw(b'\0' + ('%08d' % len(boot)).encode('ascii') + boot)
         self.link.send(Frame(self.id, broker.id, HELLO, 0,
                              pack(hello(broker.id, os.getpid(), child=self.id, alive=list(self.alive),
                                         late=broker.boot[u'late']))))

@@ -15,6 +15,15 @@ from ...mitogen_core.wire.errors import CallError
 display = Display()
 
 
+def seconds_for_a_word(connection: Any) -> int:
+    """How long stock waits for something that the become plugin knows."""
+    if connection.transport == 'ssh':
+        return 2 + int(connection.get_option('timeout'))
+    if connection.has_option('become_success_timeout'):  # of `local`, from ansible-core 2.19 on
+        return int(connection.get_option('become_success_timeout')) or 10
+    return int(connection._play_context.timeout or 10)
+
+
 class Conversation:
     """One attempt to become somebody.  Called with each piece of output, it answers prompts and notices refusals."""
 
@@ -25,7 +34,7 @@ class Conversation:
         self._sent = self._escalated = False
         self._verdict = ''
         self._token = 0
-        self._timeout = 2 + int(connection.get_option('timeout')) if connection.transport == 'ssh' else 12
+        self._timeout = seconds_for_a_word(connection)
 
     @staticmethod
     def key_of(become: Any, shell: Any) -> str:

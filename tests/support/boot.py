@@ -32,7 +32,7 @@ def stream() -> tuple[bytes, ...]:
              ['files', 'expanduser', {'path': '~'}])
     later = tuple(b''.join(frame.encode() for frame in frames(ME, ROOT, CALL_SERVICE, 1001 + n, call))
                   for n, call in enumerate(calls))
-    return (b'%08d' % len(code), code, hello_frame(), *later)
+    return (b'\0%08d' % len(code), code, hello_frame(), *later)
 
 
 class Boot:
