@@ -16,7 +16,7 @@ import pytest
 
 from tests.connections.runs import HERE, MORE, PROGRAMS, Place, here
 from tests.integration.support.compare import aligned, by_host, short
-from tests.integration.support.control import Core, Finished, pairs
+from tests.integration.support.control import ALL, Core, Finished, pairs
 
 pytestmark = pytest.mark.timeout(1800)
 SECONDS = 800.0
@@ -129,10 +129,10 @@ def key(method: Method, behaviour: Behaviour) -> str:
     return re.sub(r'\W+', '-', ' '.join([method.name.rpartition('.')[2], *options, behaviour.name]))
 
 
-# What another way to call a program may make different.
+# What another way to call a program may make different; without MITOSIS_ALL all are tried with these only.
 FEW = {'right', 'right, on a terminal', 'wrong', 'missing', 'not asked for', 'banner'}
 CASES = {key(method, behaviour): (method, behaviour) for method in METHODS for behaviour in BEHAVIOURS
-         if (method.prompts or not behaviour.prompts) and (not method.more or behaviour.name in FEW)}
+         if (method.prompts or not behaviour.prompts) and (behaviour.name in FEW or (ALL and not method.more))}
 
 
 def variables(method: Method, behaviour: Behaviour) -> dict[str, Any]:
