@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import Any
 
 from ansible.plugins.connection import ConnectionBase
 from ansible.plugins.loader import connection_loader
 
-from ._baton import waiting
 from ._compat.options import add_ours
 from ._connection import Express
 from ._names import NAMES
@@ -20,15 +20,29 @@ class Adapted(Express):
 
     login_type = Piped
 
+    # Of its login, while its options are these.
+    key: str | None = None
+
+    def set_options(self, task_keys: Any = None, var_options: Any = None, direct: Any = None) -> None:
+        super().set_options(task_keys, var_options, direct)
+        self.key = None
+
     def prepare(self) -> None:
-        # It may run programs, and wait for them.
-        with waiting():
-            self._connect()
+        # What the plugin does first is for its own commands, and may take a while: only where one is needed.  Some
+        # change what they were told then; the key is of what they were told.
+        Piped(self)
 
     @property
     def has_pipelining(self) -> bool:
         """Modules arrive in one piece, if they don't go the stock way."""
         return self.pipelines_itself() or (not self._stock_wished() and Piped(self).is_adaptable(self.runner_of_hop()))
+
+    def copies_modes(self) -> bool:
+        """`podman cp`, `lxc file pull` and the like do; what opens the file itself does not."""
+        stock = next(cls for cls in type(self).__mro__ if not issubclass(Express, cls) and not issubclass(cls, Express)
+                     and 'fetch_file' in vars(cls))
+        code = getattr(inspect.unwrap(vars(stock)['fetch_file']), '__code__', None)
+        return code is not None and 'open' not in code.co_names
 
     def pipelines_itself(self) -> bool:
         """Does the plugin, without us?"""

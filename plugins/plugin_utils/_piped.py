@@ -86,13 +86,19 @@ class Piped:
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
-        self._name = str(connection.ansible_name)
-        context = connection._play_context
+        self._name = str(connection.transport)
+        if connection.key is None:
+            connection.key = self._key()
+        self.key: str = connection.key
+
+    def _key(self) -> str:
+        connection, context = self._connection, self._connection._play_context
         options = {name: value for name, value in connection._options.items() if not name.startswith('mitosis_')}
-        text = '\0'.join(map(str, (sorted(options.items()), context.remote_addr, context.remote_user, context.port,
-                                   context.executable)))
+        told = (connection._load_name, sorted(options.items()), context.remote_addr, context.remote_user, context.port,
+                context.executable)
+        text = '\0'.join(map(str, told))
         digest = hashlib.blake2b(text.encode('utf-8', 'surrogateescape'), digest_size=16)
-        self.key = f'{self._name} {digest.hexdigest()}'
+        return f'{self._name} {digest.hexdigest()}'
 
     def spec(self, remote: str, timeout: int, run: Run | None = None) -> tuple[dict[str, Any], Callable[[], None]]:
         manner = self._manner(run)
@@ -125,7 +131,7 @@ class Piped:
         """How its command is fed, or NOT.  Found out once in a run."""
         if self._name in LIBRARIES:
             return AS_IT_IS if run is not None or shutil.which('lxc-attach') else NOT
-        path = os.path.join(_runtime.folder(), 'piped-' + re.sub(r'[^\w.-]', '_', self._name))
+        path = os.path.join(_runtime.folder(), 'piped-' + re.sub(r'[^\w.-]', '_', self._connection._load_name))
         with contextlib.suppress(OSError), open(path, encoding='ascii') as notes:
             return notes.read()
         found = self._find_manner(run)

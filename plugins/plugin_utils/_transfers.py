@@ -73,6 +73,10 @@ class Transfers:
                 return client.wait(read.handle, f'reading {path}')
         return None
 
+    def copies_modes(self) -> bool:
+        """Does the stock plugin copy files as sftp and scp do?  Others write them as any program does."""
+        return self.transport == 'ssh' and self.get_option('ssh_transfer_method') != 'piped'
+
     def _put(self, client: Client, in_path: str, out_path: str) -> None:
         self.for_modules_only()
         display.vvv(f'PUT {in_path} TO {out_path}', host=self._play_context.remote_addr)
@@ -100,8 +104,7 @@ class Transfers:
         try:
             pieces = client.pieces(context, in_path, self._take_read(in_path, client, context))
             mode, chunk = next(pieces)
-            # As sftp and scp have it; others write a file as any program does.
-            if self.transport != 'ssh' or self.get_option('ssh_transfer_method') == 'piped':
+            if not self.copies_modes():
                 mode = 0o666
             with whole(out_path, mode | 0o200) as target:
                 target.write(chunk)

@@ -33,8 +33,12 @@ FEW = {'kubectl', 'jail-user', 'ssmlike'}
 
 # What may go the stock way: patterns of 'N reason'.
 STOCK_WAY: list[str] = []
+# Rows whose plugin fails at times, or at something, without us: only what is right under stock is compared.
+STOCK_FAILS = {'lxc': 'Broken pipe, and much output is cut off', 'buildah': 'now and then a command says nothing'}
 # What may differ: patterns of 'path: stock | ours'.
 DIFFERENCES = [
+    # systemd-nspawn says so at the end of each command, of which ours are few.
+    r'Attempted to remove disk file system',
     # lxc's plugin returns what waitpid says, of which the exit code is the higher byte.
     r'^c_(raw_fails|script_fails|root_raw)\.rc: (1280|768|1024) \| [345]$',
 ]
@@ -142,6 +146,8 @@ def test_stock_keeps_the_contract(case: Case, runs: Runs) -> None:
     """Else there is nothing to compare with."""
     core, _, kind, host = case
     run = runs.get(core, 'stock', kind)
+    if kind == 'rows' and host in STOCK_FAILS and not run.code(host).startswith('0 failed, 0 unreachable'):
+        pytest.skip(STOCK_FAILS[host])
     assert run.code(host).startswith('0 failed, 0 unreachable'), run.failed(host) or str(run.finished)
     assert len(run.told(host)) > 60
 
@@ -149,9 +155,14 @@ def test_stock_keeps_the_contract(case: Case, runs: Runs) -> None:
 def test_same_results(case: Case, runs: Runs) -> None:
     core, way, kind, host = case
     stock, ours = runs.get(core, 'stock', kind), runs.get(core, way, kind)
-    assert ours.code(host) == stock.code(host), ours.failed(host) or str(ours.finished)
-    found = [line for line in differences(stock.told(host), ours.told(host))
-             if not any(re.search(pattern, line) for pattern in DIFFERENCES)]
+    fails = host in STOCK_FAILS and kind == 'rows' and stock.code(host) != ours.code(host)
+    assert ours.code(host) == stock.code(host) or (fails and ours.code(host).startswith('0 failed, 0 unreachable')), \
+        ours.failed(host) or str(ours.finished)
+    one, two = stock.told(host), ours.told(host)
+    if fails:
+        one, two = ({name: value for name, value in each.items() if not one[name].get('failed')
+                     and not any(item.get('failed') for item in one[name].get('results', []))} for each in (one, two))
+    found = [line for line in differences(one, two) if not any(re.search(pattern, line) for pattern in DIFFERENCES)]
     assert not found, '\n'.join(found)
 
 
