@@ -39,6 +39,10 @@ STOCK_FAILS = {'lxc': 'Broken pipe, and much output is cut off', 'buildah': 'now
 DIFFERENCES = [
     # systemd-nspawn says so at the end of each command, of which ours are few.
     r'Attempted to remove disk file system',
+    # So do buildah, and sudo where no resolver knows the host.
+    r'Error: exit status|sudo: unable to resolve host',
+    # Where a command of buildah's said nothing, its folder is another one.
+    r'\.src: "/ansible-tmp-',
     # lxc's plugin returns what waitpid says, of which the exit code is the higher byte.
     r'^c_(raw_fails|script_fails|root_raw)\.rc: (1280|768|1024) \| [345]$',
 ]
@@ -160,8 +164,8 @@ def test_same_results(case: Case, runs: Runs) -> None:
         ours.failed(host) or str(ours.finished)
     one, two = stock.told(host), ours.told(host)
     if fails:
-        one, two = ({name: value for name, value in each.items() if not one[name].get('failed')
-                     and not any(item.get('failed') for item in one[name].get('results', []))} for each in (one, two))
+        right = [name for name, value in one.items() if "'failed': True" not in str(value)]
+        one, two = ({name: each[name] for name in right} for each in (one, two))
     found = [line for line in differences(one, two) if not any(re.search(pattern, line) for pattern in DIFFERENCES)]
     assert not found, '\n'.join(found)
 
