@@ -36,6 +36,8 @@ class Slot:
         self.used = 0
         # Of a login: so many other contexts of its host are kept while they are idle.
         self.most: int | None = None
+        # May it ask for something that the client who started it knows?
+        self.asks = False
 
 
 class Walk:
@@ -204,7 +206,7 @@ class Contexts:
                 walk.call.fail('need-spec', 'no such context', hop=index)
                 return
             slot = self.slots[path] = Slot(path, self._full_name(path, hop), bool(hop.get('login', not index)))
-            slot.most = hop['spec'].get('most')
+            slot.most, slot.asks = hop['spec'].get('most'), bool(hop['spec'].get('tty'))
             slot.waiting.append(walk)
             if not slot.login:
                 self._make_room(path)
@@ -235,7 +237,7 @@ class Contexts:
             self.used_by.setdefault(client, set()).add(slot)
 
     def _make_room(self, path: tuple[str, ...]) -> None:
-        """Where a host has more contexts than are to be kept, end the one that was used longest ago, of those that
+        """Where a host has more contexts than are to be kept, end those that were used longest ago, of those that
         nobody uses."""
         login = self._login(path)
         if login is None or login.most is None:
@@ -243,8 +245,8 @@ class Contexts:
         others = [slot for slot in self.by_id.values() if slot is not login and self._login(slot.path) is login]
         idle = [slot for slot in others if slot.path != path[:len(slot.path)] and not slot.clients
                 and self._idle(slot.path) and all(below.id == slot.id for below in self._below(slot.path))]
-        if len(others) > login.most and idle:
-            slot = min(idle, key=lambda slot: slot.used)
+        too_many = len(others) + 1 - login.most
+        for slot in sorted(idle, key=lambda slot: slot.used)[:max(too_many, 0)]:
             parent = self._parent(slot)
             if parent:
                 self.mux.log.write(20, f'{slot.name} is ended: {login.name} has more contexts than {login.most}')
@@ -358,7 +360,7 @@ class Contexts:
         for slot in list(self.by_token.values()):
             leader = slot.waiting[0] if slot.waiting else None
             slot.waiting = [walk for walk in slot.waiting if walk.call.client != client]
-            if leader and leader.call.client == client and not slot.login:
+            if leader and leader.call.client == client and (slot.asks or not slot.login):
                 self._end(slot)
                 self.failed(slot, 'retry', 'the attempt was given up')
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -14,10 +13,7 @@ TAIL = 4096
 
 
 class Login(Child):
-    """A child context of the multiplexer.
-
-    args, besides those of the `contexts` service: `env`, which is added to the environment.
-    """
+    """A child context of the multiplexer."""
 
     def __init__(self, mux: Any, call: Any, args: dict[str, Any]) -> None:
         self.tail = b''
@@ -25,9 +21,6 @@ class Login(Child):
         self._tell: Callable[[str], None] | None = None
         mux.contexts.processes.add(self)
         super().__init__(mux, call, args)
-
-    def environ(self, args: dict[str, Any]) -> dict[str, str]:
-        return dict(os.environ, **args.get('env') or {})
 
     def heard(self, data: bytes) -> None:
         self.tail = (self.tail + data)[-TAIL:]

@@ -90,7 +90,10 @@ class Child(object):
             close(rfd, wfd)
 
     def environ(self, args):
-        """Its environment, where that is not this process's."""
+        """Its environment: this process's, and args['env']."""
+        environ = dict(os.environ)
+        environ.update((to_native(name), to_native(value)) for name, value in (args.get(u'env') or {}).items())
+        return environ
 
     @property
     def fds(self):

@@ -27,7 +27,7 @@ from ansible.plugins.loader import connection_loader
 
 from ..plugin_utils import _import  # noqa: F401  (first: it makes the others cheap)
 from ..plugin_utils._adapted import adapt
-from ..plugin_utils._compat.callers import variable_of_caller
+from ..plugin_utils._compat.callers import Maker
 from ..plugin_utils._connection import Express
 from ..plugin_utils._names import ANY, INNER, NAMES
 
@@ -38,7 +38,7 @@ class Connection(ConnectionBase):
     transport = ANY
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        name = str(variable_of_caller(INNER) or '')
+        name = Maker().told(INNER)
         if name in ('', ANY):
             raise AnsibleError(f'connection plugin {ANY}: the variable {INNER} has to name the connection plugin that '
                                'leads to the host')

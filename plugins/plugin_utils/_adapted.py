@@ -19,13 +19,14 @@ class Adapted(Express):
     """Mixin: put it before the plugin's class."""
 
     login_type = Piped
-
     # Of its login, while its options are these.
-    key: str | None = None
+    login_key: str | None = None
+    # What modules go through can't be had.
+    without_context = False
 
     def set_options(self, task_keys: Any = None, var_options: Any = None, direct: Any = None) -> None:
         super().set_options(task_keys, var_options, direct)
-        self.key = None
+        self.login_key = None
 
     def prepare(self) -> None:
         # What the plugin does first is for its own commands, and may take a while: only where one is needed.  Some
@@ -35,12 +36,13 @@ class Adapted(Express):
     @property
     def has_pipelining(self) -> bool:
         """Modules arrive in one piece, if they don't go the stock way."""
-        return self.pipelines_itself() or (not self._stock_wished() and Piped(self).is_adaptable(self.runner_of_hop()))
+        return self.pipelines_itself() or (not self.without_context and not self._stock_wished()
+                                           and Piped(self).is_adaptable(self.runner_of_hop()))
 
     def copies_modes(self) -> bool:
         """`podman cp`, `lxc file pull` and the like do; what opens the file itself does not."""
-        stock = next(cls for cls in type(self).__mro__ if not issubclass(Express, cls) and not issubclass(cls, Express)
-                     and 'fetch_file' in vars(cls))
+        ours = (type(self), *Adapted.__mro__)
+        stock = next(cls for cls in type(self).__mro__ if cls not in ours and 'fetch_file' in vars(cls))
         code = getattr(inspect.unwrap(vars(stock)['fetch_file']), '__code__', None)
         return code is not None and 'open' not in code.co_names
 
@@ -48,17 +50,39 @@ class Adapted(Express):
         """Does the plugin, without us?"""
         return bool(super().has_pipelining)  # type: ignore[misc]
 
+    def takes_modules(self) -> bool:
+        """It does not if it can't itself, and a context can't be had; from then on modules are files."""
+        self.without_context = True
+        return self.pipelines_itself()
+
     def is_pipelining_enabled(self, wrap_async: bool = False) -> bool:
         return self.has_pipelining and super().is_pipelining_enabled(wrap_async)
+
+
+def _own_names(cls: Any) -> set[str]:
+    """Names of what a connection class has that its base has not."""
+    found = {name for each in cls.__mro__ if each not in ConnectionBase.__mro__ for name in vars(each)}
+    return {name for name in found if not name.startswith('__') and not hasattr(ConnectionBase, name)}
+
+
+# Of these a plugin may have its own, which are called by ours.
+SHARED = {'transport', 'has_pipelining', 'is_pipelining_enabled'}
+OURS = (_own_names(Adapted) | set(Express.SET_AT_BEGIN)) - SHARED
 
 
 @functools.cache
 def adapted(cls: Any) -> Any:
     """The class that does what `cls` does, accelerated; None where that can't be."""
-    if not issubclass(cls, ConnectionBase) or issubclass(cls, Express) or cls.force_persistence \
-            or cls.always_pipeline_modules or cls.has_native_async or not runs_commands(cls):
+    if not issubclass(cls, ConnectionBase) or issubclass(cls, Express) or not runs_commands(cls) \
+            or _own_names(cls) & OURS or any(vars(each).get('__slots__') for each in cls.__mro__):
         return None
     return type(cls.__name__, (Adapted, cls), {'__module__': cls.__module__, '__doc__': cls.__doc__})
+
+
+def has_other_means(connection: Any) -> bool:
+    """Is it one that runs commands in ways of its own: with a process that persists, or not by a POSIX shell?"""
+    return bool(getattr(connection, 'force_persistence', False) or connection.always_pipeline_modules
+                or connection.has_native_async or getattr(connection._shell, '_IS_WINDOWS', False))
 
 
 @functools.cache
@@ -66,7 +90,10 @@ def accelerates(name: str) -> bool:
     """Is a connection by this name one of ours, or becomes one?"""
     if name in NAMES or name in NAMES.values():
         return True
-    cls = connection_loader.get(name, class_only=True)
+    try:
+        cls = connection_loader.get(name, class_only=True)
+    except Exception:  # its own: the tasks that use it will tell
+        return False
     return cls is not None and adapted(cls) is not None
 
 
@@ -74,10 +101,11 @@ def adapt(connection: Any) -> Any:
     """What to use instead of a connection that was just made: an accelerated one, if there can be."""
     cls: Any = type(connection)
     cls = adapted(cls)
-    if cls is None:
+    if cls is None or has_other_means(connection) or set(vars(connection)) & OURS:
         return connection
     add_ours(connection._load_name)
     found = object.__new__(cls)
     vars(found).update(vars(connection))
+    found._adapted_from = connection  # what it made may know it, and end with it
     found.begin(True)
     return found

@@ -9,10 +9,11 @@ from __future__ import annotations
 import copy
 import multiprocessing
 import os
+import re
 from typing import Any
 
 from ansible import constants as C
-from ansible.errors import AnsibleConnectionFailure
+from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.utils.display import Display
 
 from ...mitogen_core.controller.client import Client, StartError
@@ -21,7 +22,7 @@ from ...mitogen_core.wire.errors import ChannelError, MitosisError, ProtocolErro
 from . import _accounts, _modules, _runtime
 from ._baton import waiting
 from ._compat import Unknown, ansiballz, asyncs, not_supported, supported
-from ._compat.callers import hosts_of_caller, item_is_running, runs_the_tasks_command
+from ._compat.callers import Maker, item_is_running, runs_the_tasks_command
 from ._compat.options import full_name
 from ._compat.recording import Meaning, Notes, explain, record_become, record_shell
 from ._contexts import Contexts
@@ -33,11 +34,18 @@ from ._unawaited import Unawaited
 
 display = Display()
 
+# Variables that give a host a password of its own: else it is that of the command line.
+PASSWORDS = {'password': re.compile(r'ansible_(?:ssh_|\w+_)?pass(?:word)?$'),
+             'become_pass': re.compile(r'ansible_\w+_pass(?:word)?$')}
+
 
 class Express(Contexts, Unawaited, Transfers):
     """Mixin: put it before a stock ConnectionBase class, and set `login_type`."""
 
     login_type: Any
+    # Attributes of instances.
+    SET_AT_BEGIN = ('_notes', '_sent', '_run_pid', '_profile', '_name_shown', '_count', '_home', '_stock_tty',
+                    '_pipelines', 'way', 'lane', 'maker', 'typed', 'hosts', 'interpreter', 'behind')
     # What the stock class brings along.
     _load_name: str
     _play_context: Any
@@ -69,7 +77,12 @@ class Express(Contexts, Unawaited, Transfers):
         # Become plugin and interpreter of what was asked for last; a loop's items that are under way.
         self.way: tuple[Any, str | None] | None = None
         self.lane: Any = None
-        self.hostvars = hosts_of_caller()
+        self.maker, self.typed = Maker(), {}
+        self.hosts = self.maker.hosts
+        for name in ('password', 'become_pass'):
+            value = getattr(self._play_context, name, None)
+            if value and not self.maker.has_password(PASSWORDS[name]):
+                self.typed[name] = str(value)
         if multiprocessing.parent_process():
             self.tell_of_actions()
 
@@ -129,6 +142,8 @@ class Express(Contexts, Unawaited, Transfers):
                 self._stock(str(e))
                 result = self._attempt(self.through_hop, str(cmd), in_data or b'')
             else:
+                if in_data and not self.takes_modules() and self.acts():
+                    raise Again from e
                 result = self._stock_way(e, super().exec_command, cmd, in_data=in_data, sudoable=sudoable)  # type: ignore[misc]
         return result
 
@@ -159,7 +174,7 @@ class Express(Contexts, Unawaited, Transfers):
                 client.call(ROOT, 'contexts', 'reset', {'keys': self.login_keys()}, timeout=30,
                             what='the end of a connection')
                 client.close()
-        except (MitosisError, Unknown, OSError) as e:
+        except (MitosisError, AnsibleError, Unknown, OSError) as e:
             display.warning(f'mitosis: could not reset the connection: {e}')
         super().reset()  # type: ignore[misc]
 
@@ -206,9 +221,13 @@ class Express(Contexts, Unawaited, Transfers):
         with waiting():
             return action(*args, **kwargs)
 
-    def stock_exec(self, line: str, data: bytes) -> Any:
+    def stock_exec(self, line: str, data: bytes | None) -> Any:
         """The stock plugin's exec_command."""
         return super().exec_command(line, in_data=data, sudoable=False)  # type: ignore[misc]
+
+    def takes_modules(self) -> bool:
+        """May the stock way be given a module to feed?"""
+        return True
 
     def prepare(self) -> None:
         """What the stock plugin does before anything else."""
@@ -342,7 +361,7 @@ class Express(Contexts, Unawaited, Transfers):
         return found
 
     def _cwd(self) -> str | None:
-        cwd = getattr(self, 'cwd', None) if self.transport == 'local' else None
+        cwd = getattr(self, 'cwd', None) if self.is_here() else None
         return os.fsdecode(cwd) if cwd else None
 
     def _wants_tty(self, in_data: bytes | None, sudoable: bool) -> bool:

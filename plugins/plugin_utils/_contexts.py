@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from ansible import constants as C
 from ansible.errors import AnsibleAuthenticationFailure, AnsibleConnectionFailure, AnsibleError
 
 from ...mitogen_core.controller.client import Client
@@ -32,7 +33,13 @@ class Contexts:
     _home: str | None
     ways: dict[Any, Any] | None
     # All hosts, by name, with their variables.
-    hostvars: Any = None
+    hosts: Any = None
+    # Where it was made, of a task's connection: see _compat/callers.py.
+    maker: Any = None
+    # Passwords that were asked for on the command line.
+    typed: dict[str, str]
+    # Of a host that is on somebody's way: its Python, where that is known.
+    interpreter = ''
     # Hosts that lie behind this one, where it is on somebody's way, from the last one on.
     behind: tuple[str, ...] = ()
 
@@ -40,7 +47,10 @@ class Contexts:
 
     def via(self) -> str:
         """The host that the connection starts from, if that is another one."""
-        return str(self.get_option('mitosis_via') or '')
+        if self.transport == 'local' and self._name() in C.LOCALHOST:  # for which variables of all hosts are not meant
+            return ''
+        name = str(self.get_option('mitosis_via') or '')
+        return (self.maker.told('mitosis_via') or name) if name and self.maker else name
 
     def is_here(self) -> bool:
         """Is the target this machine and account?"""
@@ -70,15 +80,16 @@ class Contexts:
         return self.behind or (self._name(),)
 
     def _name(self) -> str:
-        return str(self.get_option('mitosis_name') or self._play_context.remote_addr)
+        delegated = self.maker.delegated if self.maker else ''
+        return str(delegated or self.get_option('mitosis_name') or self._play_context.remote_addr)
 
     def _hop(self, name: str) -> Any:
         from ._hops import connection_to
         trail = self._trail()
         if name in trail:
             raise AnsibleError(f'mitosis_via leads in a circle: {" is reached through ".join([*trail, name])}')
-        found = connection_to(self.hostvars, name, trail[-1], self._play_context)
-        found.hostvars, found.behind = self.hostvars, (*trail, name)
+        found = connection_to(self.hosts, name, trail[-1], self.typed)
+        found.hosts, found.typed, found.behind = self.hosts, self.typed, (*trail, name)
         return found
 
     def through_hop(self, client: Client, line: str, data: bytes) -> tuple[int, bytes, bytes]:
@@ -183,7 +194,8 @@ class Contexts:
                 step = steps[index]
                 if e.kind == 'need-spec' and chain[index]['spec'] is None:
                     for hop, step in list(zip(chain, steps, strict=True))[index:]:
-                        hop['spec'] = step.spec(client, self._boot('' if step.hop else interpreter), timeout)
+                        python = step.connection.interpreter if step.hop else interpreter
+                        hop['spec'] = step.spec(client, self._boot(python), timeout)
                 elif not (isinstance(step, Escalation) and step.wants_tty(e)):
                     raise
         if not steps[-1].hop:

@@ -14,11 +14,13 @@ from ._connection import Express
 from ._names import ANY, INNER, NAMES
 
 
-def connection_to(hosts: Any, name: str, host: str, task_context: Any) -> Any:
+def connection_to(hosts: Any, name: str, host: str, typed: dict[str, str]) -> Any:
     """The connection to the host `name`, through which `host` is reached; it is one of ours."""
     if hosts is None or name not in hosts:
         raise AnsibleError(f'{host} is to be reached through {name} (mitosis_via), which is not in the inventory')
-    return hops.connection_to(hosts, name, task_context, _load)
+    found = hops.connection_to(hosts, name, typed, _load)
+    found.interpreter = str(hosts[name].get('ansible_python_interpreter') or '')
+    return found
 
 
 def _load(plugin: str, variables: Mapping[str, Any], context: Any, pid: str) -> Any:

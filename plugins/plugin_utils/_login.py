@@ -63,7 +63,8 @@ class SshLogin:
     def spec(self, remote: str, timeout: int, run: Any = None) -> tuple[dict[str, Any], Any]:
         if run and self.command.password:
             return self.command.from_terminal(remote, timeout), lambda: None
-        return self.command.spec(remote, timeout)
+        spec, release = self.command.spec(remote, timeout)
+        return (dict(spec, env={}), release) if run else (spec, release)  # ssh's environment is this machine's
 
     def answer(self, said: bytes) -> bytes | None:
         """To the last of what it says on a terminal: a password, if that is asked for."""

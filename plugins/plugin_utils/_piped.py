@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import inspect
+import io
 import os
 import re
 import shlex
@@ -18,15 +19,18 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ansible.errors import AnsibleConnectionFailure, AnsibleError
+from ansible.errors import AnsibleConnectionFailure
 
 from ...mitogen_core.wire.errors import CallError
 from . import _runtime
 from ._baton import waiting
+from ._compat.options import told
 from ._login import Run, Stock
 
 POPEN = inspect.signature(subprocess.Popen)
-# Runs anywhere, and says what it was told.
+# Runs anywhere, and does nothing.
+ASKED = 'true MITOSISASKED'
+# Says what it was told.
 PROBE = 'read MITOSISPROBE; echo "heard $MITOSISPROBE"'
 PROBE_SECONDS = 30
 # Plugins whose library has a command that does the same.
@@ -48,20 +52,24 @@ class Command(BaseException):
         super().__init__(argv)
         self.argv, self.env, self.cwd = argv, env, cwd
 
-    def fed(self, manner: str) -> list[str]:
-        """argv that is fed in this manner: `podman exec` and its kin want a word for it."""
-        if manner != INTERACTIVE or 'exec' not in self.argv:
-            return self.argv
-        at = self.argv.index('exec') + 1
-        return [*self.argv[:at], '-i', *self.argv[at:]]
+    def fed(self, manner: str, run: Run | None) -> list[str]:
+        """argv that is fed in this manner: `podman exec` and its kin want a word for it.  On another host its program
+        is looked for there, if it was here."""
+        argv = self.argv
+        if run and shutil.which(os.path.basename(argv[0])) == argv[0]:
+            argv = [os.path.basename(argv[0]), *argv[1:]]
+        if manner != INTERACTIVE or 'exec' not in argv:
+            return argv
+        at = argv.index('exec') + 1
+        return [*argv[:at], '-i', *argv[at:]]
 
     def hears(self, manner: str, run: Run | None) -> bool:
         """Does what it starts, the PROBE, hear what it is told?"""
-        argv, word = self.fed(manner), b'word'
+        argv, word = self.fed(manner, run), b'word\n'
         with contextlib.suppress(OSError, subprocess.SubprocessError), waiting():
             if run:
-                return b'heard word' in run(argv, word + b'\n')[1]
-            done = subprocess.run(argv, input=word + b'\n', capture_output=True, timeout=PROBE_SECONDS, check=False,
+                return b'heard word' in run(argv, word)[1]
+            done = subprocess.run(argv, input=word, capture_output=True, timeout=PROBE_SECONDS, check=False,
                                   env={**os.environ, **self.env}, cwd=self.cwd)
             return b'heard word' in done.stdout
         return False
@@ -87,16 +95,14 @@ class Piped:
     def __init__(self, connection: Any) -> None:
         self._connection = connection
         self._name = str(connection.transport)
-        if connection.key is None:
-            connection.key = self._key()
-        self.key: str = connection.key
+        if connection.login_key is None:
+            connection.login_key = self._key()
+        self.key: str = connection.login_key
 
     def _key(self) -> str:
         connection, context = self._connection, self._connection._play_context
-        options = {name: value for name, value in connection._options.items() if not name.startswith('mitosis_')}
-        told = (connection._load_name, sorted(options.items()), context.remote_addr, context.remote_user, context.port,
-                context.executable)
-        text = '\0'.join(map(str, told))
+        text = '\0'.join(map(str, (connection._load_name, told(connection), context.remote_addr, context.remote_user,
+                                   context.port, context.executable)))
         digest = hashlib.blake2b(text.encode('utf-8', 'surrogateescape'), digest_size=16)
         return f'{self._name} {digest.hexdigest()}'
 
@@ -106,7 +112,7 @@ class Piped:
         if command is None:
             raise Stock(f'{self._name} connection')
         address = self._connection._play_context.remote_addr
-        return {'name': f'{self._name.rpartition(".")[2]} to {address}', 'argv': command.fed(manner),
+        return {'name': f'{self._name.rpartition(".")[2]} to {address}', 'argv': command.fed(manner, run),
                 'env': command.env, 'cwd': command.cwd or os.getcwd(), 'timeout': timeout}, lambda: None
 
     def failed(self, error: CallError, retries_left: int) -> None:
@@ -134,18 +140,27 @@ class Piped:
         path = os.path.join(_runtime.folder(), 'piped-' + re.sub(r'[^\w.-]', '_', self._connection._load_name))
         with contextlib.suppress(OSError), open(path, encoding='ascii') as notes:
             return notes.read()
-        found = self._find_manner(run)
-        with open(f'{path}.{os.getpid()}.{threading.get_ident()}', 'w', encoding='ascii') as notes:
-            notes.write(found)
-        os.replace(notes.name, path)
+        found, for_all = self._find_manner(run)
+        if for_all:
+            with open(f'{path}.{os.getpid()}.{threading.get_ident()}', 'w', encoding='ascii') as notes:
+                notes.write(found)
+            os.replace(notes.name, path)
         return found
 
-    def _find_manner(self, run: Run | None) -> str:
-        command = self._command(self._line(PROBE), run)
+    def _find_manner(self, run: Run | None) -> tuple[str, bool]:
+        """(manner, is it the plugin's for all hosts?)."""
+        try:
+            command = self._command(self._line(ASKED), run)
+        except AnsibleConnectionFailure:
+            raise
+        except Exception:  # it will say so again, the stock way
+            return NOT, False
         if command is None or self._connection.pipelines_itself():
-            return AS_IT_IS if command else NOT
+            return (AS_IT_IS if command else NOT), True
         # It never feeds modules to its command: perhaps that does not listen.
-        return next((manner for manner in (AS_IT_IS, INTERACTIVE) if command.hears(manner, run)), NOT)
+        probe = self._command(self._line(PROBE), run) or command
+        found = next((manner for manner in (AS_IT_IS, INTERACTIVE) if probe.hears(manner, run)), NOT)
+        return found, found != NOT
 
     def _line(self, remote: str) -> str:
         """As Ansible has a command line."""
@@ -159,16 +174,14 @@ class Piped:
             self._connection._connect()
             return Command(library(self._connection, line), {}, None)
         mark = max(re.findall('[A-Za-z0-9]+', line), key=len)
-        try:
-            # In this order: who waits for another's watch is not to be waited for.
-            with waiting(), watched(mark, run):
-                self._connection.stock_exec(line, b'\n')
-        except Command as found:
-            return found
-        except AnsibleError:
-            raise
-        except Exception as e:
-            raise AnsibleConnectionFailure(f'{self._name}: {type(e).__name__}: {e}') from e
+        # Some listen only if there is something to hear, others refuse to.
+        data = b'\n' if self._connection.pipelines_itself() else None
+        with waiting(), watched(mark, run) as others:
+            try:
+                self._connection.stock_exec(line, data)
+            except Command as found:
+                # What needs another process beside it (a tunnel) would not outlive this one.
+                return None if any(process.poll() is None for process in others) else found
         return None
 
 
@@ -176,31 +189,49 @@ def encoded(text: str | bytes) -> bytes:
     return text.encode('utf-8', 'surrogateescape') if isinstance(text, str) else text
 
 
-_watching = threading.Lock()
+# What each thread watches for.
+_mine = threading.local()
+_installing = threading.Lock()
+_installed = 0
+_real: Any = None
 
 
 @contextlib.contextmanager
-def watched(mark: str | None, run: Run | None) -> Iterator[None]:
+def watched(mark: str | None, run: Run | None) -> Iterator[list[Any]]:
     """Meanwhile a program that this thread starts with `mark` among its arguments raises Command.  With `run`, others
-    are run by it."""
-    thread = threading.get_ident()
+    are run by it; without, they come into the list."""
+    global _installed, _real
+    before = getattr(_mine, 'watch', None)
+    with _installing:
+        if not _installed:
+            _real = subprocess.Popen.__init__
+            subprocess.Popen.__init__ = _init  # type: ignore[method-assign]
+        _installed += 1
+    others: list[Any] = []
+    _mine.watch = mark, run, others
+    try:
+        yield others
+    finally:
+        _mine.watch = before
+        with _installing:
+            _installed -= 1
+            if not _installed:
+                subprocess.Popen.__init__ = _real  # type: ignore[method-assign]
 
-    def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        if threading.get_ident() == thread:
-            given = POPEN.bind(*args, **kwargs).arguments
-            argv = arguments(given)
-            if mark and any(mark in arg for arg in argv):
-                raise Command(argv, environment(given.get('env')), given.get('cwd') and os.fsdecode(given['cwd']))
-            if run:
-                return answered(self, run, argv, given)
-        real(self, *args, **kwargs)
-    with _watching:
-        real = subprocess.Popen.__init__
-        subprocess.Popen.__init__ = init  # type: ignore[method-assign]
-        try:
-            yield
-        finally:
-            subprocess.Popen.__init__ = real  # type: ignore[method-assign]
+
+def _init(self: Any, *args: Any, **kwargs: Any) -> None:
+    """Of subprocess.Popen, where somebody watches."""
+    watch = getattr(_mine, 'watch', None)
+    if watch:
+        mark, run, others = watch
+        given = POPEN.bind(*args, **kwargs).arguments
+        argv = arguments(given)
+        if mark and any(mark in arg for arg in argv):
+            raise Command(argv, environment(given.get('env')), given.get('cwd') and os.fsdecode(given['cwd']))
+        if run:
+            return Answered.init(self, run, argv, given)
+        others.append(self)
+    _real(self, *args, **kwargs)
 
 
 def arguments(given: dict[str, Any]) -> list[str]:
@@ -219,20 +250,36 @@ def environment(given: Any) -> dict[str, str]:
     return {name: value for name, value in pairs.items() if os.environ.get(name) != value}
 
 
-def answered(process: Any, run: Run, argv: list[str], given: dict[str, Any]) -> None:
-    """Make a Popen of one that `run` runs, as soon as its input is there."""
-    process.args, process.returncode, process.pid = argv, None, 0
-    process.stdin = process.stdout = process.stderr = None
-    process.text_mode = bool(given.get('text') or given.get('universal_newlines') or given.get('encoding'))
+class Answered:
+    """A Popen of a program that `run` runs: at once, or, where it may be told something, when it has been."""
 
-    def communicate(input: Any = None, timeout: Any = None) -> tuple[Any, Any]:
-        data = input.encode() if isinstance(input, str) else input or b''
-        code, out, err = run(argv, data)
-        process.returncode = code
-        return (out.decode(), err.decode()) if process.text_mode else (out, err)
+    # No process has it.
+    PID = 1 << 30
 
-    def wait(timeout: Any = None) -> int:
-        if process.returncode is None:
+    @staticmethod
+    def init(process: Any, run: Run, argv: list[str], given: dict[str, Any]) -> None:
+        text = bool(given.get('text') or given.get('universal_newlines') or given.get('encoding'))
+        process.args, process.returncode, process.pid, process.stdin = argv, None, Answered.PID, None
+        process.stdout = process.stderr = None
+        output: list[Any] = []
+
+        def communicate(input: Any = None, timeout: Any = None) -> tuple[Any, Any]:
+            if not output:
+                watch, _mine.watch = _mine.watch, None  # what it takes is not the plugin's
+                try:
+                    code, *streams = run(argv, encoded(input or b''))
+                finally:
+                    _mine.watch = watch
+                if given.get('stderr') == subprocess.STDOUT:
+                    streams = [b''.join(streams), b'']
+                output[:] = [stream.decode('utf-8', 'surrogateescape') if text else stream for stream in streams]
+                process.returncode = code
+            return output[0], output[1]
+
+        def wait(timeout: Any = None) -> int:
             communicate()
-        return int(process.returncode)
-    process.communicate, process.wait, process.poll = communicate, wait, wait
+            return int(process.returncode)
+        process.communicate, process.wait, process.poll = communicate, wait, wait
+        if given.get('stdin') != subprocess.PIPE:
+            communicate()
+            process.stdout, process.stderr = (io.StringIO(data) if text else io.BytesIO(data) for data in output)

@@ -53,12 +53,12 @@ class Login(Step):
         super().__init__(connection, self.login.key)
 
     def spec(self, client: Client, boot: str, timeout: int) -> dict[str, Any]:
+        self.end()
         run = None if self._from_here else self.connection.runner_of_hop(client)
         self._client, self._said = client, b''
         spec, self._release = self.login.spec(boot, timeout, run)
         if not self._from_here:
-            # Of this machine.
-            spec = {name: value for name, value in spec.items() if name not in ('env', 'cwd')}
+            spec = {name: value for name, value in spec.items() if name != 'cwd'}  # of this machine
         limit = self.connection.get_option('mitosis_max_interpreters')
         return dict(spec, most=int(limit), alive=[
             int(self.connection.get_option(f'mitosis_alive_{name}')) for name in ('interval', 'timeout')])
@@ -74,15 +74,18 @@ class Login(Step):
     def failed(self, error: CallError, retries_left: int) -> bool:
         if error.kind == 'no-python':
             raise Stock('without python', True)
+        if self._from_here:
+            self.login.failed(error, retries_left)
+            raise Stock(f'no context ({error.text})')
+        more: dict[str, Any] = getattr(error, 'more', {})
+        said = b' '.join((more.get('out') or b'', more.get('err') or b'')).decode('utf-8', 'replace').split()
+        error.text = ': '.join([error.text, *([' '.join(said)] if said else [])])
         self.login.failed(error, retries_left)
-        if not self._from_here:
-            more: dict[str, Any] = getattr(error, 'more', {})
-            said = b' '.join((more.get('out') or b'', more.get('err') or b'')).decode('utf-8', 'replace').split()
-            raise AnsibleConnectionFailure(': '.join([error.text, *([' '.join(said)] if said else [])]))
-        raise Stock(f'no context ({error.text})')
+        raise AnsibleConnectionFailure(error.text)
 
     def end(self) -> None:
-        self._release()
+        release, self._release = self._release, _nothing
+        release()
 
 
 class Escalation(Step):

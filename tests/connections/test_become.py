@@ -222,7 +222,8 @@ def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    cores = list(dict.fromkeys(core for core, _ in pairs()))
+    # Stock's local connection of before 2.19 has ends of its own for most of what is not a plain prompt.
+    cores = [core for core in dict.fromkeys(core for core, _ in pairs()) if core.number >= (2, 19)]
     names = [name for name, (method, _) in CASES.items() if here(method.name)]
     if 'core' in metafunc.fixturenames:
         metafunc.parametrize('core', cores, ids=str)

@@ -237,3 +237,61 @@ def test_a_lost_hop(hops: Hosts, control: Control, tmp_path: pathlib.Path) -> No
     assert all(result.get('unreachable') for result in lost.values()), str(done)
     assert 'ssh to' in lost['t3']['msg'] and f'through ssh to {hops.addresses["t2"]}' in lost['t3']['msg'], str(done)
     assert of(done, 't4')[0]['rc'] == -15, str(done)
+
+
+ODD = '''
+- hosts: localhost
+  gather_facts: false
+  tasks:
+    - name: localhost
+      command: hostname
+- hosts: t1
+  gather_facts: false
+  tasks:
+    - name: delegated
+      command: hostname
+      delegate_to: t2
+    - name: delegated to localhost
+      command: hostname
+      delegate_to: localhost
+- hosts: beside
+  gather_facts: false
+  tasks:
+    - name: beside
+      command: pwd
+- hosts: t2,stranger
+  gather_facts: false
+  tasks:
+    - meta: reset_connection
+      ignore_errors: true
+    - name: after
+      command: hostname
+- hosts: t3
+  gather_facts: false
+  tasks:
+    - set_fact:
+        mitosis_via: t4
+        cacheable: true
+    - name: by facts
+      command: hostname
+'''
+
+
+def test_odd_ways(hops: Hosts, control: Control, tmp_path: pathlib.Path) -> None:
+    """What is said for all hosts is not for localhost; delegation from a hop to behind it; no host chooses its way."""
+    beside = 'mitosis.express.local' if control.way == 'connection' else 'local'
+    control.add_inventory('odd.ini', f'[odd]\nbeside ansible_connection={beside}\nt1 mitosis_via=\nt4 mitosis_via=\n'
+                                     '[all:vars]\nmitosis_via=t1\n')
+    play = tmp_path / 'odd.yml'
+    play.write_text(ODD)
+    extra = ['-e', 'ansible_python_interpreter=/usr/bin/python3']
+    done = control.playbook(play, *extra)
+    said = {(record['host'], record['task']): record['result'] for record in done.records if record.get('host')}
+    here = os.uname().nodename
+    assert said['localhost', 'localhost']['stdout'] == here, str(done)
+    assert said['t1', 'delegated']['stdout'] == 't2', str(done)
+    assert said['t1', 'delegated to localhost']['stdout'] == here, str(done)
+    assert said['beside', 'beside']['rc'] == 0 and said['beside', 'beside']['stdout'] != str(tmp_path), str(done)
+    assert said['t2', 'after']['stdout'] == 't2', str(done)
+    assert 'which is not in the inventory' in said['stranger', 'after']['msg'], str(done)
+    assert 'mitosis_via comes from facts' in said['t3', 'by facts']['msg'], str(done)

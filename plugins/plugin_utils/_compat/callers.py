@@ -8,8 +8,11 @@ StrategyBase._execute_meta, and a `templar`: 2.16-2.21.
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import Any
+
+from ansible.errors import AnsibleError
 
 ACTIONS = ('ansible.plugins.action.raw', 'ansible.plugins.action.script')
 
@@ -41,14 +44,33 @@ def _maker() -> dict[str, Any]:
     return dict(frame.f_locals) if frame.f_back else {}
 
 
-def hosts_of_caller() -> Any:
-    """`hostvars` of the task that a connection is being made for, or None."""
-    found = _maker()
-    return (found.get('cvars') or found.get('all_vars') or {}).get('hostvars')
+class Maker:
+    """What is known where a connection is made: `hosts` (hostvars), `delegated` (the host that it is for, if that is
+    not the task's own), `variables` of the host that it is for."""
+
+    def __init__(self) -> None:
+        found = _maker()
+        self.variables: dict[str, Any] = found.get('cvars') or found.get('all_vars') or {}
+        self._templar = found.get('templar')
+        self.hosts = self.variables.get('hostvars')
+        task = getattr(found.get('self'), '_task', None) if 'cvars' in found else None
+        self.delegated = str(getattr(task, 'delegate_to', None) or '')
+
+    def told(self, name: str) -> str:
+        """A variable, templated.  Raises AnsibleError where it is the host itself that says so, by its facts, which win
+        over the inventory."""
+        if name not in self.variables or self._templar is None:
+            return ''
+        not_by_facts(name, self.variables)
+        return str(self._templar.template(self.variables[name]) or '')
+
+    def has_password(self, pattern: re.Pattern[str]) -> bool:
+        """Does a variable give one?"""
+        return any(pattern.match(name) for name in self.variables)
 
 
-def variable_of_caller(name: str) -> Any:
-    """A variable of the host that a connection is being made for, or None."""
-    found = _maker()
-    variables = found.get('cvars') or found.get('all_vars') or {}
-    return found['templar'].template(variables[name]) if name in variables and 'templar' in found else None
+def not_by_facts(name: str, variables: Any) -> None:
+    facts = variables.get('ansible_facts') if 'ansible_facts' in variables else None
+    if facts and name in facts:
+        raise AnsibleError(f'{variables["inventory_hostname"]}: {name} comes from facts that the host has told of '
+                           'itself, and does not count')

@@ -16,14 +16,18 @@ from ansible.module_utils.parsing.convert_bool import boolean
 from ansible.playbook.play_context import PlayContext
 from ansible.plugins.loader import become_loader
 
-PASSWORDS = {'ansible_password', 'ansible_ssh_pass', 'ansible_ssh_password'}
+from .callers import not_by_facts
+
 Load = Callable[[str, Mapping[str, Any], Any, str], Any]
 
 
-def connection_to(hosts: Any, name: str, task_context: Any, load: Load) -> Any:
+def connection_to(hosts: Any, name: str, typed: dict[str, str], load: Load) -> Any:
     """load(plugin's name, variables, play context, pid of the playbook) makes the connection; its attribute `become` is
-    what its host's variables say, and nothing of the task's."""
+    what its host's variables say, and nothing of the task's.  `typed`: 'password' and 'become_pass', as far as they
+    were asked for on the command line, and so are for all hosts."""
     variables = hosts[name]
+    for variable in ('mitosis_via', 'mitosis_connection'):
+        not_by_facts(variable, variables)
     plugin = str(variables.get('ansible_connection') or C.DEFAULT_TRANSPORT)
     if plugin == 'smart':  # 2.16, 2.17
         plugin = 'ssh'
@@ -36,9 +40,8 @@ def connection_to(hosts: Any, name: str, task_context: Any, load: Load) -> Any:
     if user:
         context.remote_user = str(user)
     connection = load(plugin, variables, context, str(os.getppid()))
-    keys: dict[str, Any] = {'timeout': context.timeout}
-    if task_context.password and not any(variable in variables for variable in PASSWORDS):
-        keys['password'] = context.password = task_context.password  # asked for on the command line
+    keys: dict[str, Any] = {'timeout': context.timeout, **typed}
+    context.password = typed.get('password', '')
     _set(connection, 'connection', variables, keys)
     _set(connection._shell, 'shell', variables, keys)
     if boolean(variables.get('ansible_become') or False, strict=False):

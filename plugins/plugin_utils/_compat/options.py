@@ -54,6 +54,11 @@ def full_name(name: str) -> str:
     return str(connection_loader.get(name, class_only=True).ansible_name)
 
 
+def told(connection: Any) -> list[tuple[str, Any]]:
+    """All options of a connection but ours, by name: AnsiblePlugin._options, 2.16-2.21."""
+    return sorted((name, value) for name, value in connection._options.items() if not name.startswith('mitosis_'))
+
+
 def variables_of(connection: Any) -> set[str]:
     """Names of variables that a connection and its plugins get options from."""
     plugins = [('connection', connection._load_name), ('shell', connection._shell._load_name)]

@@ -103,7 +103,9 @@ class Command:
         password on a terminal, once."""
         ssh = self.argv.index(self._connection.get_option('ssh_executable'))
         return {'name': f'ssh to {self._connection.host}', 'timeout': timeout, 'tty': True, 'argv': [
-            self.argv[ssh], '-o', 'NumberOfPasswordPrompts=1', *self.argv[ssh + 1:-1], remote]}
+            self.argv[ssh], '-o', 'NumberOfPasswordPrompts=1', *self.argv[ssh + 1:-3],
+            # Behind the user's own: nobody would say yes.
+            '-o', 'StrictHostKeyChecking=yes', *self.argv[-3:-1], remote]}
 
     def fail(self, code: int, out: bytes, err: bytes, retries_left: int) -> None:
         """Raise what stock Ansible would raise at this end of an ssh client; returns where it would not raise."""

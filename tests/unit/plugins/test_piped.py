@@ -64,6 +64,16 @@ def test_others_are_started():
         assert subprocess.check_output([sys.executable, '-c', 'print(1)']) == b'1\n'
 
 
+def test_others_that_go_on_are_known():
+    """A tunnel, without which the command would lead nowhere."""
+    with piped.watched(MARK, None) as others:
+        subprocess.run(['true'], check=True)
+        process = Popen(['cat'], stdin=subprocess.PIPE)
+    assert [each.poll() is None for each in others] == [False, True]
+    process.stdin.close()
+    assert process.wait() == 0
+
+
 def test_other_threads_are_left_alone():
     found = []
 
@@ -91,12 +101,29 @@ def test_from_another_host():
         asked.append((argv, data))
         return 3, b'out', b'err'
     with piped.watched(MARK, run):
-        with subprocess.Popen(['docker', 'version'], stdout=subprocess.PIPE) as process:
+        with subprocess.Popen(['docker', 'version'], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
             assert process.communicate(b'in') == (b'out', b'err')
             assert (process.returncode, process.wait(), process.poll()) == (3, 3, 3)
         assert subprocess.run(['podman', 'inspect'], capture_output=True, text=True, check=False).stdout == 'out'
         assert subprocess.call(['true']) == 3
-    assert asked == [(['docker', 'version'], b'in'), (['podman', 'inspect'], b''), (['true'], b'')]
+        with Popen(['look'], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+            assert (process.stdout.read(), process.wait()) == ('outerr', 3)
+    assert asked == [(['docker', 'version'], b'in'), (['podman', 'inspect'], b''), (['true'], b''), (['look'], b'')]
+
+
+def test_a_watch_within_a_watch():
+    """Of the host on the way, while its own command is looked for there."""
+    def run(argv, data):
+        assert started(lambda: Popen(['inner', MARK])).argv == ['inner', MARK]
+        assert subprocess.check_output(['echo', 'here'], text=True) == 'here\n'
+        return 0, b'', b''
+    before = subprocess.Popen.__init__
+
+    def outer():
+        subprocess.run(['look'], check=True)
+        Popen(['outer', MARK])
+    assert started(outer, run).argv == ['outer', MARK]
+    assert subprocess.Popen.__init__ is before
 
 
 class Bare:
