@@ -66,7 +66,7 @@ def test_a_password_for_a_login_from_a_hop(engine: Engine, edge: Interpreter, tm
 
 
 def test_what_is_used_least_is_ended_first(engine: Engine, edge: Interpreter):
-    host = hop('host', boot_argv(edge.path), most=2)
+    host = hop('host', boot_argv(edge.path), most=3)
 
     def account(name: str, client=None) -> int:
         return engine.get(host, login(name, boot_argv(edge.path)), client=client)[0][1]
@@ -74,18 +74,16 @@ def test_what_is_used_least_is_ended_first(engine: Engine, edge: Interpreter):
     def kept() -> set[str]:
         return {each['name'] for each in engine.status()['contexts']} - {'host'}
     worker = engine.connect()
-    a = account('a', worker)
-    account('b', worker)
+    ids = {name: account(name, worker) for name in ('a', 'b', 'c', 'd')}
     # All are in use: none is ended.
-    account('c', worker)
-    assert kept() == {'a', 'b', 'c'}
-    engine.client.start(a, 'processes', 'exec', {'argv': ['sleep', '3600']})
+    assert kept() == {'a', 'b', 'c', 'd'}
+    engine.client.start(ids['a'], 'processes', 'exec', {'argv': ['sleep', '3600']})
     worker.close()
     other = engine.connect()
-    account('b', other)
+    assert [account(name, other) for name in ('b', 'd')] == [ids['b'], ids['d']]
     other.close()
     leaks.wait_until(lambda: engine.status()['clients'] == 1, 'the end of the other clients')
-    # `a` is busy, `b` was used after `c`.
+    # `a` is busy; of the others so many are ended that three are left, the new one counted.
     last = engine.connect()
-    account('d', last)
-    leaks.wait_until(lambda: kept() == {'a', 'b', 'd'}, 'the end of c')
+    account('e', last)
+    leaks.wait_until(lambda: kept() == {'a', 'd', 'e'}, 'the end of b and c')
