@@ -94,13 +94,14 @@ class Escalation(Step):
         self._become = become
         self._conversation: Any = None
         self._spec: dict[str, Any] = {}
+        self._boot = b''
         super().__init__(connection, Conversation.key_of(become, connection._shell))
 
     def spec(self, client: Client, boot: str, timeout: int) -> dict[str, Any]:
         from ._become import Conversation
         self.end()
         self._conversation = Conversation(self.connection, client, self._become)
-        self._spec = self._conversation.spec(boot, timeout)
+        self._spec, self._boot = self._conversation.spec(boot, timeout), boot.encode()
         return self._spec
 
     def hear(self, head: dict[str, Any], data: bytes) -> None:
@@ -119,7 +120,9 @@ class Escalation(Step):
         if error.kind == 'no-python':
             raise Stock('without python', True)
         if error.kind == 'exit' and b'BECOME-SUCCESS-' not in more['out']:  # else it was no refusal
-            raise Refused(more['rc'], more['out'], more['err'])
+            # Some repeat what they refuse to run.
+            raise Refused(more['rc'], *(more[stream].replace(self._boot, b'...') if self._boot else more[stream]
+                                        for stream in ('out', 'err')))
         raise Stock(f'no context ({error.text})')
 
     def end(self) -> None:
