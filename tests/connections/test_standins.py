@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 from typing import Any
 
 import pytest
 
-from tests.connections.runs import HERE, Place, here
+from tests.connections.runs import HERE, Place, counted, here
 from tests.connections.test_connections import INVENTORIES, hosts
 from tests.integration.support.compare import by_host, differences
 from tests.integration.support.control import Core, Finished, pairs
@@ -74,6 +75,45 @@ def test_restart(core: Core, way: str, tmp_path: pathlib.Path) -> None:
             assert one.pop(name) in ('failed', 'unreachable') and two.pop(name) in ('failed', 'unreachable')
         assert set(one.values()) == {'ok'}
         assert one == two, done
+
+
+@pytest.mark.parametrize('what', ['no program', 'no option'])
+def test_own_errors(core: Core, way: str, what: str, tmp_path: pathlib.Path) -> None:
+    """What the plugin finds missing itself, it says itself."""
+    variables = {'no program': {'ansible_connection': 'community.okd.oc'},
+                 'no option': {'ansible_connection': 'community.docker.nsenter'}}[what]
+    if not here(variables['ansible_connection']):
+        pytest.skip(f'{variables["ansible_connection"]} is not here')
+    told = []
+    for each in ('stock', way):
+        inventory = tmp_path / f'{each}.yml'
+        inventory.write_text(json.dumps({'standins': {'hosts': {'h': variables}}}))
+        # Short names: there will be sockets.
+        place = Place(core, each, tmp_path / each[-2:], inventory, {'h': variables})
+        done = place.run(HERE / 'misbehave.yml', seconds=60, path='{}')
+        told.append([(record['task'], record['event'], re.sub(r'[\d.-]{9,}', 'N', str(record['result'].get('msg'))))
+                     for record in done.records if record['event'] in ('ok', 'failed', 'unreachable')])
+        assert told[-1] and all(event != 'ok' for _, event, _ in told[-1]), str(done)
+    assert told[0] == told[1]
+
+
+MIXED = [{'hosts': 'standins', 'gather_facts': False, 'tasks': [
+    {'command': 'hostname'}, {'copy': {'content': 'x', 'dest': '/tmp/mitosis-mixed-{{ inventory_hostname }}'}},
+    {'file': {'path': '/tmp/mitosis-mixed-{{ inventory_hostname }}', 'state': 'absent'}}]}]
+
+
+def test_side_by_side(core: Core, way: str, tmp_path: pathlib.Path) -> None:
+    """A plugin that works by itself, without a command, goes the stock way beside others, and is counted."""
+    inventory, playbook = tmp_path / 'mixed.yml', tmp_path / 'play.yml'
+    mine = {'strategy': 'local', 'connection': 'mitosis.express.local'}[way]
+    inventory.write_text(json.dumps({'standins': {'vars': {'ansible_python_interpreter': '/usr/bin/python3'}, 'hosts': {
+        'inside': {'ansible_connection': 'inprocess'}, 'fast': {'ansible_connection': mine}}}}))
+    playbook.write_text(json.dumps(MIXED))
+    place = Place(core, way, tmp_path / 'run', inventory, {})
+    place.control.inventories = [inventory]
+    done = place.run(playbook, seconds=100, path='{}')
+    assert done.code == 0, str(done)
+    assert counted(done) == {'strategy': (3, ['3 inprocess connection']), 'connection': (0, [])}[way], str(done)
 
 
 def test_broken(core: Core, way: str, tmp_path: pathlib.Path) -> None:

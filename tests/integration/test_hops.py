@@ -173,6 +173,21 @@ def test_kinds(hops: Hosts, control: Control) -> None:
         assert 'mitosis: 10 of 10 task runs accelerated' in done.err, str(done)
 
 
+def test_jumps_of_ssh(hops: Hosts, control: Control) -> None:
+    """What ssh itself can do on the way it does, with us too."""
+    first = f'-i {hops.folder}/id -o UserKnownHostsFile={hops.folder}/known_hosts -l root'
+    control.add_inventory('jump.ini', f'''
+[jumps]
+proxied ansible_host={hops.addresses["t2"]}
+[jumps:vars]
+ansible_ssh_private_key_file={hops.folder}/id
+ansible_ssh_common_args=-o UserKnownHostsFile={hops.folder}/known_hosts -o ProxyCommand="ssh {first} -W %h:%p {hops.addresses["t1"]}"
+''')
+    done = control.tasks('- raw: echo $SSH_CONNECTION\n- ping:', hosts='proxied')
+    assert done.code == 0, str(done)
+    assert of(done, 'proxied')[0]['stdout'].split()[0] == hops.addresses['t1'], str(done)
+
+
 def test_passwords(hops: Hosts, control: Control) -> None:
     done = control.tasks('''
 - command: id -un
