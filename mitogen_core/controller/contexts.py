@@ -156,7 +156,10 @@ class Contexts:
     def _retire(self, slot: Slot, parent: Slot, ended: Callable[..., None]) -> None:
         """End a context that is ready; ended(...) is called when it is gone."""
         for each in self._below(slot.path):  # nobody is to be given them any more
-            self._drop(each)
+            if each.hello is None:
+                self.failed(each, 'retry', 'what it was to hang on is ended')
+            else:
+                self._drop(each)
         self.mux.call(parent.id, 'contexts', 'end', {'id': slot.id, 'wait': True}, ended)
 
     def _below(self, path: tuple[str, ...]) -> list[Slot]:

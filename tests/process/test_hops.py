@@ -9,6 +9,7 @@ import signal
 
 import pytest
 
+from mitogen_core.wire.constants import ROOT
 from mitogen_core.wire.errors import CallError, ChannelError
 from tests.support import leaks
 from tests.support.engine import Engine, boot_argv, login
@@ -87,3 +88,22 @@ def test_what_is_used_least_is_ended_first(engine: Engine, edge: Interpreter):
     last = engine.connect()
     account('e', last)
     leaks.wait_until(lambda: kept() == {'a', 'd', 'e'}, 'the end of b and c')
+
+
+def test_reset_behind_a_hop(engine: Engine, edge: Interpreter, fifo):
+    """It ends that login and what hangs on it; who waits for something on it is told, and the hop stays."""
+    first, second = hop('first', boot_argv(edge.path)), hop('second', boot_argv(edge.path))
+    ids, hellos = engine.get(first, second)
+    gate = fifo('gate')
+    slow = login('slow', ['/bin/sh', '-c', f'read x <{gate}'])
+    handle = engine.client.start(ROOT, 'contexts', 'get', {'chain': [first, second, slow]})
+    leaks.wait_until(lambda: len(engine.status()['contexts']) == 3, 'the third')
+    other = engine.connect()
+    assert other.call(ROOT, 'contexts', 'reset', {'keys': ['first', 'second']}, timeout=30)[0] is True
+    with pytest.raises(CallError) as failed:
+        engine.client.wait(handle, 'a context', 30)
+    assert failed.value.kind == 'retry'
+    leaks.wait_until(lambda: not leaks.alive(hellos[1]['pid']), 'the end of the second')
+    assert engine.execute(ids[0], ['echo', 'stays']).out == b'stays\n'
+    again, _ = engine.get(first, second)
+    assert again[0] == ids[0] and again[1] != ids[1]
