@@ -1,4 +1,4 @@
-"""Passwords are in no command line, no environment, no output and no log."""
+"""Passwords are in no command line, no environment, no output, no log, and in nothing that is left."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ SECRETS = (b'm_pw-secret', b'm_plain-secret', b'argument-secret')
 HOSTS = '''[targets]
 sudo ansible_host={address} ansible_user=m_pw ansible_become_password=m_pw-secret
 login ansible_host={address} ansible_user=m_plain ansible_password=m_plain-secret ansible_ssh_private_key_file=
+hop ansible_host={address}
+behind ansible_host={other} ansible_user=m_plain ansible_password=m_plain-secret mitosis_via=hop
+behind ansible_ssh_common_args="-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
+never ansible_host={nobody} ansible_user=m_plain ansible_password=m_plain-secret ansible_ssh_retries=2
+never ansible_ssh_args="-o ConnectTimeout=1"
 [targets:vars]
 ansible_ssh_extra_args=-o PreferredAuthentications=publickey,password
 '''
@@ -56,12 +61,19 @@ def seen() -> set[str]:
     return found
 
 
+def shared_memory() -> set[str]:
+    """Where ansible-core puts a password for ssh, from 2.19 on."""
+    return {path.name for path in pathlib.Path('/dev/shm').glob('psm_*')}
+
+
 def test_secrets(network: Hosts, control: Control, tmp_path: pathlib.Path) -> None:
-    address = network.addresses['t1']
-    control.add_inventory('secrets.ini', HOSTS.format(address=address))
+    address, other = network.addresses['t1'], network.addresses['t2']
+    control.add_inventory('secrets.ini', HOSTS.format(
+        address=address, other=other, nobody=address.rpartition('.')[0] + '.200'))
+    shared_before = shared_memory()
     path = tmp_path / 'play.yml'
     indented = ''.join(f'    {line}\n' for line in PLAY.strip().split('\n'))
-    path.write_text(f'- hosts: sudo,login\n  gather_facts: false\n  tasks:\n{indented}')
+    path.write_text(f'- hosts: sudo,login,behind,never\n  gather_facts: false\n  tasks:\n{indented}')
     log = tmp_path / 'log'
     run = control.start('ansible-playbook', path, '-vvvv', env={'MITOSIS_LOG': str(log)})
     found: set[str] = set()
@@ -70,8 +82,10 @@ def test_secrets(network: Hosts, control: Control, tmp_path: pathlib.Path) -> No
         found |= seen()
         time.sleep(0.02)
     done = run.wait(5)
-    assert done.code == 0, str(done)
+    stats = {record['host']: record['result'] for record in done.records if record['event'] == 'stats'}
+    assert [name for name, counts in stats.items() if counts['failures'] or counts['unreachable']] == ['never'], str(done)
     assert found == set()
+    assert shared_memory() == shared_before
     for secret in SECRETS:
         assert secret.decode() not in done.text
         assert secret.decode() not in log.read_text()
