@@ -65,6 +65,8 @@ def _own_names(cls: Any) -> set[str]:
     return {name for name in found if not name.startswith('__') and not hasattr(ConnectionBase, name)}
 
 
+# Attributes of plugins that run commands in ways of their own.
+OTHER_MEANS = {'force_persistence', 'always_pipeline_modules', 'has_native_async'}
 # Of these a plugin may have its own, which are called by ours.
 SHARED = {'transport', 'has_pipelining', 'is_pipelining_enabled'}
 OURS = (_own_names(Adapted) | set(Express.SET_AT_BEGIN)) - SHARED
@@ -74,15 +76,23 @@ OURS = (_own_names(Adapted) | set(Express.SET_AT_BEGIN)) - SHARED
 def adapted(cls: Any) -> Any:
     """The class that does what `cls` does, accelerated; None where that can't be."""
     if not issubclass(cls, ConnectionBase) or issubclass(cls, Express) or not runs_commands(cls) \
-            or _own_names(cls) & OURS or any(vars(each).get('__slots__') for each in cls.__mro__):
+            or _own_names(cls) & OURS or any(vars(each).get('__slots__') for each in cls.__mro__) \
+            or '_shell_type' in _names_in_beginning(cls):  # it is for Windows only
         return None
     return type(cls.__name__, (Adapted, cls), {'__module__': cls.__module__, '__doc__': cls.__doc__})
 
 
+def _names_in_beginning(cls: Any) -> set[str]:
+    """Attributes that instances of a connection class are given when they are made, and others that are used then."""
+    makers = [vars(each)['__init__'] for each in cls.__mro__
+              if each not in ConnectionBase.__mro__ and '__init__' in vars(each)]
+    return {name for maker in makers for name in getattr(getattr(maker, '__code__', None), 'co_names', ())}
+
+
 def has_other_means(connection: Any) -> bool:
     """Is it one that runs commands in ways of its own: with a process that persists, or not by a POSIX shell?"""
-    return bool(getattr(connection, 'force_persistence', False) or connection.always_pipeline_modules
-                or connection.has_native_async or getattr(connection._shell, '_IS_WINDOWS', False))
+    return any(getattr(connection, name, False) for name in OTHER_MEANS) \
+        or bool(getattr(connection._shell, '_IS_WINDOWS', False))
 
 
 @functools.cache

@@ -15,7 +15,7 @@ from ...mitogen_core.controller import supervisor
 from ...mitogen_core.controller.client import SOCKET, StartError
 from . import _runtime
 from ._adapted import accelerates, adapt
-from ._baton import Baton
+from ._baton import Baton, waiting
 from ._compat import Unknown, not_supported, supported
 from ._compat.building import Builder
 from ._compat.building import folder as building_folder
@@ -56,7 +56,8 @@ def _count_uses(connection: Any, name: str) -> None:
 
     def exec_command(*args: Any, **kwargs: Any) -> Any:
         used.append(True)
-        return stock_exec(*args, **kwargs)
+        with waiting():
+            return stock_exec(*args, **kwargs)
 
     def close() -> Any:
         if used:
