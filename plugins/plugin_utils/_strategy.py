@@ -18,6 +18,7 @@ from ._adapted import accelerates, adapt
 from ._baton import Baton, waiting
 from ._compat import Unknown, not_supported, supported
 from ._compat.building import Builder
+from ._compat.callers import Maker
 from ._compat.building import folder as building_folder
 from ._compat.rehearsal import Rehearsal
 from ._compat.scheduling import Arrivals, Shared
@@ -53,6 +54,8 @@ def _count_uses(connection: Any, name: str) -> None:
     """Count a task run on a connection that is not ours, if it runs anything."""
     stock_exec, stock_close = connection.exec_command, connection.close
     used = []
+    if Maker().variables.get('mitosis_via'):
+        display.warning(f'mitosis_via does not count for connections by {name}, which starts no command')
 
     def exec_command(*args: Any, **kwargs: Any) -> Any:
         used.append(True)
