@@ -18,8 +18,8 @@ from ._adapted import accelerates, adapt
 from ._baton import Baton, waiting
 from ._compat import Unknown, not_supported, supported
 from ._compat.building import Builder
-from ._compat.callers import Maker
 from ._compat.building import folder as building_folder
+from ._compat.callers import Maker
 from ._compat.rehearsal import Rehearsal
 from ._compat.scheduling import Arrivals, Shared
 from ._compat.shard import Entry
