@@ -168,6 +168,7 @@ class Express(Contexts, Unawaited, Transfers):
 
     def reset(self) -> None:
         """End the login and what hangs on it, if it is there; then what stock does for its own."""
+        _runtime.forget_kept()
         try:
             client = _runtime.existing_client()
             if client:

@@ -80,6 +80,11 @@ def for_this_thread(key: Any, make: Callable[[], T]) -> T:
     return found
 
 
+def forget_kept() -> None:
+    """What for_this_thread keeps may be of before: this process lives longer than a task."""
+    _own.kept = None
+
+
 def drop_client() -> None:
     """Forget a connection that broke."""
     found = getattr(_own, 'client', None)
