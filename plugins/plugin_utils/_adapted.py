@@ -6,11 +6,13 @@ import functools
 import inspect
 from typing import Any
 
+from ansible.errors import AnsibleError
 from ansible.plugins.connection import ConnectionBase
 from ansible.plugins.loader import connection_loader
 
 from ._compat.options import add_ours
 from ._connection import Express
+from ._login import Stock
 from ._names import NAMES
 from ._piped import Piped, runs_commands
 
@@ -36,8 +38,16 @@ class Adapted(Express):
     @property
     def has_pipelining(self) -> bool:
         """Modules arrive in one piece, if they don't go the stock way."""
-        return self.pipelines_itself() or (not self.without_context and not self._stock_wished()
-                                           and Piped(self).is_adaptable(self.runner_of_hop()))
+        return self.pipelines_itself() or (not self._stock_wished() and self._has_context())
+
+    def _has_context(self) -> bool:
+        """Is there one for modules?  Without it this plugin can't be fed them."""
+        try:
+            if not self.without_context:
+                self.attempt(self.login_context)
+        except (Stock, AnsibleError):
+            self.without_context = True
+        return not self.without_context
 
     def copies_modes(self) -> bool:
         """`podman cp`, `lxc file pull` and the like do; what opens the file itself does not."""

@@ -57,8 +57,9 @@ class Lane:
         self.place: list[Any] = [_runtime.new_name(), 0]
         self._loop, self._width = loop, width
         # Nothing that chooses a plugin, or is told to one, is a template: items' connections do not differ.
-        self.keeps_connections = not any(name.startswith('ansible_') and isinstance(value, str) and is_template(value)
-                                         for name, value in loop.variables.items())
+        self.keeps_connections = not any(
+            name.startswith(('ansible_', 'mitosis_')) and isinstance(value, str) and is_template(value)
+            for name, value in loop.variables.items())
         self._outcomes: dict[int, Outcome] = {}
         # Items below these numbers: were begun; have sent their last request; have ended; were taken.
         self._begun = self._sent = self._ended = self._taken = loop.number

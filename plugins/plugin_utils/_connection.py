@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import multiprocessing
 import os
-import re
 from typing import Any
 
 from ansible import constants as C
@@ -33,10 +32,6 @@ from ._transfers import Transfers
 from ._unawaited import Unawaited
 
 display = Display()
-
-# Variables that give a host a password of its own: else it is that of the command line.
-PASSWORDS = {'password': re.compile(r'ansible_(?:ssh_|\w+_)?pass(?:word)?$'),
-             'become_pass': re.compile(r'ansible_\w+_pass(?:word)?$')}
 
 
 class Express(Contexts, Unawaited, Transfers):
@@ -77,12 +72,7 @@ class Express(Contexts, Unawaited, Transfers):
         # Become plugin and interpreter of what was asked for last; a loop's items that are under way.
         self.way: tuple[Any, str | None] | None = None
         self.lane: Any = None
-        self.maker, self.typed = Maker(), {}
-        self.hosts = self.maker.hosts
-        for name in ('password', 'become_pass'):
-            value = getattr(self._play_context, name, None)
-            if value and not self.maker.has_password(PASSWORDS[name]):
-                self.typed[name] = str(value)
+        self.maker, self.typed = None, {}
         if multiprocessing.parent_process():
             self.tell_of_actions()
 
@@ -95,9 +85,17 @@ class Express(Contexts, Unawaited, Transfers):
 
     def set_options(self, task_keys: Any = None, var_options: Any = None, direct: Any = None) -> None:
         super().set_options(task_keys, var_options, direct)  # type: ignore[misc]
+        self._note_maker()
         # Modules arrive in one piece, whatever the configuration says; a variable is about this host or task.
         self._pipelines = not {'ansible_pipelining', 'ansible_ssh_pipelining'} & set(var_options or ()) \
             or not self.has_option('pipelining') or bool(super().get_option('pipelining'))  # type: ignore[misc]
+
+    def _note_maker(self) -> None:
+        """Whose connection it is, for now: another host's or item's may come after."""
+        self.maker = Maker()
+        self.hosts = self.maker.hosts
+        self.typed = {name: str(getattr(self._play_context, name)) for name in ('password', 'become_pass')
+                      if getattr(self._play_context, name, None) and not self.maker.has_password(name)}
 
     def _stock_wished(self) -> str:
         """Why options ask for the stock way, if they do."""
@@ -135,12 +133,12 @@ class Express(Contexts, Unawaited, Transfers):
 
     def exec_command(self, cmd: str, in_data: bytes | None = None, sudoable: bool = True) -> tuple[int, bytes, bytes]:
         try:
-            result: tuple[int, bytes, bytes] = self._attempt(
+            result: tuple[int, bytes, bytes] = self.attempt(
                 self._exec, explain(self._notes, str(cmd)), in_data, sudoable)
         except Stock as e:
             if e.has_way and self.via():
                 self._stock(str(e))
-                result = self._attempt(self.through_hop, str(cmd), in_data or b'')
+                result = self.attempt(self.through_hop, str(cmd), in_data or b'')
             else:
                 if in_data and not self.takes_modules() and self.acts():
                     raise Again from e
@@ -153,7 +151,7 @@ class Express(Contexts, Unawaited, Transfers):
             self.alone()
             return super().put_file(in_path, out_path)  # type: ignore[misc]
         try:
-            return self._attempt(self._put, in_path, out_path)
+            return self.attempt(self._put, in_path, out_path)
         except Stock as e:
             return self._stock_way(e, super().put_file, in_path, out_path)  # type: ignore[misc]
 
@@ -162,7 +160,7 @@ class Express(Contexts, Unawaited, Transfers):
             self.alone()
             return super().fetch_file(in_path, out_path)  # type: ignore[misc]
         try:
-            return self._attempt(self._fetch, in_path, out_path)
+            return self.attempt(self._fetch, in_path, out_path)
         except Stock as e:
             return self._stock_way(e, super().fetch_file, in_path, out_path)  # type: ignore[misc]
 
@@ -234,7 +232,7 @@ class Express(Contexts, Unawaited, Transfers):
         """What the stock plugin does before anything else."""
         self._connect()
 
-    def _attempt(self, action: Any, *args: Any) -> Any:
+    def attempt(self, action: Any, *args: Any) -> Any:
         """action(client, ...); a lost link is UNREACHABLE, all that is merely not possible is Stock."""
         if not supported():
             display.warning(not_supported())

@@ -13,8 +13,9 @@ from ...mitogen_core.controller.client import Client
 from ...mitogen_core.wire.constants import ROOT
 from ...mitogen_core.wire.errors import CallError, ChannelError
 from . import _runtime
-from ._login import Run
-from ._steps import Escalation, Interpreter, Login, Step, of_hop
+from ._compat.callers import not_by_facts
+from ._login import Run, Stock
+from ._steps import Escalation, Interpreter, Login, Step, not_reached, of_hop
 
 T = TypeVar('T')
 # Seconds that a plugin's own look at its target may take, where that is made from another host.
@@ -47,10 +48,15 @@ class Contexts:
 
     def via(self) -> str:
         """The host that the connection starts from, if that is another one."""
-        if self.transport == 'local' and self._name() in C.LOCALHOST:  # for which variables of all hosts are not meant
-            return ''
+        maker = self.maker
+        if self.transport == 'local' and (self._name() in C.LOCALHOST or (
+                maker and 'ansible_connection' not in maker.variables)):
+            return ''  # variables of all hosts, or of one by a keyword's connection, are not meant for here
+        if maker:
+            not_by_facts('mitosis_via', maker.variables)
         name = str(self.get_option('mitosis_via') or '')
-        return (self.maker.told('mitosis_via') or name) if name and self.maker else name
+        # ansible-core up to 2.18 gives a reset_connection options as they are written.
+        return maker.told('mitosis_via') if maker and '{{' in name else name
 
     def is_here(self) -> bool:
         """Is the target this machine and account?"""
@@ -89,7 +95,7 @@ class Contexts:
         if name in trail:
             raise AnsibleError(f'mitosis_via leads in a circle: {" is reached through ".join([*trail, name])}')
         found = connection_to(self.hosts, name, trail[-1], self.typed)
-        found.hosts, found.typed, found.behind = self.hosts, self.typed, (*trail, name)
+        found.maker, found.hosts, found.typed, found.behind = None, self.hosts, self.typed, (*trail, name)
         return found
 
     def through_hop(self, client: Client, line: str, data: bytes) -> tuple[int, bytes, bytes]:
@@ -125,6 +131,10 @@ class Contexts:
         """The id of the context of an account and interpreter, which is started where it is missing."""
         return self._while_acting((client, id(become), interpreter),
                                   lambda: self._reach(client, self._steps(become, interpreter), interpreter))
+
+    def login_context(self, client: Client) -> int:
+        """As _context, of the account that logs in."""
+        return self._context(client)
 
     def _while_acting(self, what: Any, find: Callable[[], T]) -> T:
         """What is found, once while an action runs."""
@@ -194,14 +204,21 @@ class Contexts:
                 step = steps[index]
                 if e.kind == 'need-spec' and chain[index]['spec'] is None:
                     for hop, step in list(zip(chain, steps, strict=True))[index:]:
-                        python = step.connection.interpreter if step.hop else interpreter
-                        hop['spec'] = step.spec(client, self._boot(python), timeout)
+                        hop['spec'] = self._spec(step, client, interpreter, timeout)
                 elif not (isinstance(step, Escalation) and step.wants_tty(e)):
                     raise
         if not steps[-1].hop:
             own = next(index for index, step in enumerate(steps) if not step.hop)
             self._home = str(value['hellos'][own]['home'])
         return int(value['ids'][-1])
+
+    def _spec(self, step: Step, client: Client, interpreter: str | None, timeout: int) -> dict[str, Any]:
+        if not step.hop:
+            return step.spec(client, self._boot(interpreter), timeout)
+        try:
+            return step.spec(client, self._boot(step.connection.interpreter), timeout)
+        except (AnsibleError, Stock) as e:
+            raise not_reached(self._name(), step.hop, str(e)) from None
 
     @staticmethod
     def _boot(interpreter: str | None) -> str:

@@ -26,7 +26,7 @@ def connection_to(hosts: Any, name: str, host: str, typed: dict[str, str]) -> An
 def _load(plugin: str, variables: Mapping[str, Any], context: Any, pid: str) -> Any:
     if plugin == ANY:
         plugin = str(variables[INNER])
-    connection = connection_loader.get(NAMES.get(plugin, plugin), context, ansible_playbook_pid=pid)
+    connection = connection_loader.get(NAMES.get(plugin, plugin), context, new_stdin=None, ansible_playbook_pid=pid)
     if connection is None:
         raise AnsibleError(f"the connection plugin '{plugin}' was not found")
     if not isinstance(connection, Express):

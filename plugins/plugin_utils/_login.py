@@ -68,8 +68,9 @@ class SshLogin:
 
     def answer(self, said: bytes) -> bytes | None:
         """To the last of what it says on a terminal: a password, if that is asked for."""
-        return str(self.command.password).encode('utf-8', 'surrogateescape') + b'\n' \
-            if PROMPT.search(said) and self.command.password else None
+        if not self.command.password or not PROMPT.search(said):
+            return None
+        return bytes(bytearray(str(self.command.password).encode('utf-8', 'surrogateescape'))) + b'\n'
 
     def run(self, line: str, data: bytes, run: Run) -> tuple[int, bytes, bytes]:
         """A shell's line, from another host, where no context can be."""

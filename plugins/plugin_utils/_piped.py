@@ -53,11 +53,8 @@ class Command(BaseException):
         self.argv, self.env, self.cwd = argv, env, cwd
 
     def fed(self, manner: str, run: Run | None) -> list[str]:
-        """argv that is fed in this manner: `podman exec` and its kin want a word for it.  On another host its program
-        is looked for there, if it was here."""
-        argv = self.argv
-        if run and shutil.which(os.path.basename(argv[0])) == argv[0]:
-            argv = [os.path.basename(argv[0]), *argv[1:]]
+        """argv that is fed in this manner: `podman exec` and its kin want a word for it."""
+        argv = there(self.argv) if run else self.argv
         if manner != INTERACTIVE or 'exec' not in argv:
             return argv
         at = argv.index('exec') + 1
@@ -73,6 +70,12 @@ class Command(BaseException):
                                   env={**os.environ, **self.env}, cwd=self.cwd)
             return b'heard word' in done.stdout
         return False
+
+
+def there(argv: list[str]) -> list[str]:
+    """For another host: a program that was looked for here is looked for there."""
+    name = os.path.basename(argv[0])
+    return [name, *argv[1:]] if shutil.which(name) == argv[0] else argv
 
 
 def runs_commands(cls: type) -> bool:
@@ -265,9 +268,10 @@ class Answered:
 
         def communicate(input: Any = None, timeout: Any = None) -> tuple[Any, Any]:
             if not output:
-                watch, _mine.watch = _mine.watch, None  # what it takes is not the plugin's
+                watch, _mine.watch = getattr(_mine, 'watch', None), None  # what it takes is not the plugin's
+                env = [f'{name}={value}' for name, value in environment(given.get('env')).items()]
                 try:
-                    code, *streams = run(argv, encoded(input or b''))
+                    code, *streams = run([*(['env', *env] if env else []), *there(argv)], encoded(input or b''))
                 finally:
                     _mine.watch = watch
                 if given.get('stderr') == subprocess.STDOUT:

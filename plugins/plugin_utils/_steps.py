@@ -154,7 +154,11 @@ def of_hop(step: Step, name: str, host: str, error: CallError, retries_left: int
         text = ' '.join((e.args[1] + e.args[2]).decode('utf-8', 'replace').split()) or f'exit code {e.args[0]}'
     except (AnsibleError, NoInterpreter) as e:
         text = str(e)
-    raise AnsibleConnectionFailure(f'{host} is reached through {name}, and {name} was not reached: {text}')
+    raise not_reached(host, name, text)
+
+
+def not_reached(host: str, hop: str, why: str) -> AnsibleConnectionFailure:
+    return AnsibleConnectionFailure(f'{host} is reached through {hop}, and {hop} was not reached: {why}')
 
 
 def _nothing() -> None:

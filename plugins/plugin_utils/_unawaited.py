@@ -27,7 +27,7 @@ class Unawaited:
     """Mixin of connections."""
 
     alone: Any
-    _attempt: Any
+    attempt: Any
     _context: Any
     _shell: Any
     forget_read: Any
@@ -90,7 +90,7 @@ class Unawaited:
         later = self._later
         try:
             if later and later.pending:
-                self._attempt(later.settle)
+                self.attempt(later.settle)
         except Stock as e:
             raise Again from e
         finally:
@@ -104,7 +104,7 @@ class Unawaited:
         if later and later.context is not None and not C.DEFAULT_KEEP_REMOTE_FILES:
             for folder in later.made:
                 with contextlib.suppress(Stock, AnsibleError):
-                    self._attempt(lambda client, context=later.context, folder=folder: client.tell_to(
+                    self.attempt(lambda client, context=later.context, folder=folder: client.tell_to(
                         context, 'processes', 'exec', {'argv': ['rm', '-rf', '--', folder], 'removes': folder}))
         self.alone()
 

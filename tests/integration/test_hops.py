@@ -43,6 +43,8 @@ escalated ansible_host={{t1}} ansible_user=m_nopw ansible_become=true
 root ansible_connection=community.docker.nsenter ansible_nsenter_pid=1 mitosis_via=escalated
 by_any ansible_connection=mitosis.express.any mitosis_connection=community.general.chroot mitosis_via=t1
 by_any ansible_host=/ ansible_user=root
+beyond ansible_host={{t2}} mitosis_via=by_any ansible_ssh_private_key_file={KEYS}/id
+beyond ansible_ssh_common_args="-o UserKnownHostsFile={KEYS}/known_hosts -o GlobalKnownHostsFile=/dev/null"
 
 [passwords]
 once ansible_host={{t2}} mitosis_via=t1 ansible_user=m_pw ansible_password=m_pw-secret
@@ -151,6 +153,7 @@ def test_the_way(hops: Hosts, control: Control, tmp_path: pathlib.Path) -> None:
                 if record['host'] == name and record['event'] == 'ok']
         assert [said.count((task, host)) for task in ('where', 'in a job')] == [2, 1], str(done)
         assert (tmp_path / 'fetched' / name / f'var/tmp/hop-{name}').read_bytes() == big.read_bytes()
+    assert 'could not reset' not in done.text, str(done)
     if control.way == 'strategy':
         assert 'stock' not in done.err, str(done)
 
@@ -163,14 +166,14 @@ def test_kinds(hops: Hosts, control: Control) -> None:
 - copy: {content: kinds, dest: /var/tmp/kinds}
 - slurp: {src: /var/tmp/kinds}
 - file: {path: /var/tmp/kinds, state: absent}
-''', hosts='root,by_any', env={'ANSIBLE_FORKS': '1'})
+''', hosts='root,by_any,beyond', env={'ANSIBLE_FORKS': '1'})
     assert done.code == 0, str(done)
-    for name in ('root', 'by_any'):
+    for name, where in (('root', 't1'), ('by_any', 't1'), ('beyond', 't2')):
         results = of(done, name)
-        assert [result['stdout'] for result in results[:2]] == ['t1', 'root'], str(done)
+        assert [result['stdout'] for result in results[:2]] == [where, 'root'], str(done)
         assert results[3]['content'] == 'a2luZHM='
     if control.way == 'strategy':
-        assert 'mitosis: 10 of 10 task runs accelerated' in done.err, str(done)
+        assert 'mitosis: 15 of 15 task runs accelerated' in done.err, str(done)
 
 
 def test_jumps_of_ssh(hops: Hosts, control: Control) -> None:
@@ -197,6 +200,28 @@ def test_passwords(hops: Hosts, control: Control) -> None:
     assert [result['stdout'].strip() for result in of(done, 'twice')] == ['m_nopw', 't3'], str(done)
     (wrong,) = of(done, 'wrong')
     assert wrong['unreachable'] and 'Permission denied' in wrong['msg'], str(done)
+
+
+def test_whose_password(hops: Hosts, control: Control, tmp_path: pathlib.Path) -> None:
+    """One of the command line is for hops too, whatever else is secret; one of a host's own is for no other."""
+    typed = tmp_path / 'typed'
+    typed.write_text('m_pw-secret')
+    control.add_inventory('typed.ini', f'''
+[typed]
+gate ansible_host={hops.addresses["t1"]} ansible_user=m_pw
+inside ansible_host={hops.addresses["t2"]} ansible_user=m_pw mitosis_via=gate ansible_become_password=other
+shut ansible_host={hops.addresses["t1"]} ansible_user=m_pw
+own ansible_host={hops.addresses["t2"]} ansible_user=m_pw mitosis_via=shut ansible_password=m_pw-secret
+[typed:vars]
+ansible_ssh_private_key_file=/dev/null
+ansible_ssh_common_args=-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR
+''')
+    env = {'ANSIBLE_HOST_KEY_CHECKING': 'false'}
+    done = control.tasks('- command: id -un', '--connection-password-file', typed, hosts='inside', env=env)
+    assert [result['stdout'] for result in of(done, 'inside')] == ['m_pw'], str(done)
+    done = control.tasks('- command: id -un', hosts='own', env=env)
+    (result,) = of(done, 'own')
+    assert result['unreachable'] and 'shut was not reached' in result['msg'] and 'denied' in result['msg'], str(done)
 
 
 def test_bad_ways(hops: Hosts, control: Control) -> None:
@@ -281,11 +306,25 @@ ODD = '''
       ignore_errors: true
     - name: after
       command: hostname
-- hosts: t3
+- hosts: turning
+  gather_facts: false
+  tasks:
+    - name: by item
+      command: hostname
+      loop: [t1, t2, t1]
+      vars: {gw: "{{ item }}"}
+- hosts: t1
+  gather_facts: false
+  tasks:
+    - name: delegated by a template
+      command: hostname
+      delegate_to: turning
+      vars: {gw: t3}
+- hosts: t3,t2
   gather_facts: false
   tasks:
     - set_fact:
-        mitosis_via: t4
+        mitosis_via: "{{ 't4' if inventory_hostname == 't3' else '' }}"
         cacheable: true
     - name: by facts
       command: hostname
@@ -295,7 +334,9 @@ ODD = '''
 def test_odd_ways(hops: Hosts, control: Control, tmp_path: pathlib.Path) -> None:
     """What is said for all hosts is not for localhost; delegation from a hop to behind it; no host chooses its way."""
     beside = 'mitosis.express.local' if control.way == 'connection' else 'local'
-    control.add_inventory('odd.ini', f'[odd]\nbeside ansible_connection={beside}\nt1 mitosis_via=\nt4 mitosis_via=\n'
+    control.add_inventory('odd.ini', f'[odd]\nbeside ansible_connection={beside}\n'
+                                     f'turning ansible_connection={beside} mitosis_via="{{{{ gw }}}}"\n'
+                                     't1 mitosis_via=\nt4 mitosis_via=\n'
                                      '[all:vars]\nmitosis_via=t1\n')
     play = tmp_path / 'odd.yml'
     play.write_text(ODD)
@@ -309,4 +350,7 @@ def test_odd_ways(hops: Hosts, control: Control, tmp_path: pathlib.Path) -> None
     assert said['beside', 'beside']['rc'] == 0 and said['beside', 'beside']['stdout'] != str(tmp_path), str(done)
     assert said['t2', 'after']['stdout'] == 't2', str(done)
     assert 'which is not in the inventory' in said['stranger', 'after']['msg'], str(done)
-    assert 'mitosis_via comes from facts' in said['t3', 'by facts']['msg'], str(done)
+    for name in ('t3', 't2'):
+        assert 'mitosis_via comes from facts' in said[name, 'by facts']['msg'], str(done)
+    assert [item['stdout'] for item in said['turning', 'by item']['results']] == ['t1', 't2', 't1'], str(done)
+    assert said['t1', 'delegated by a template']['stdout'] == 't3', str(done)

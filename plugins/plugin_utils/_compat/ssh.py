@@ -95,7 +95,8 @@ class Command:
         spec = {'name': f'ssh to {connection.host}', 'argv': argv, 'env': environment, 'cwd': os.getcwd(),
                 'timeout': timeout, 'password_fd': self.password_fd, 'password': None}
         if self.password_fd is not None:
-            spec['password'] = str(self.password).encode('utf-8', 'surrogateescape')
+            # Up to 2.18 one of the command line is of a class of ansible-core's, and so is what it is encoded to.
+            spec['password'] = bytes(bytearray(str(self.password).encode('utf-8', 'surrogateescape')))
         return spec, release
 
     def from_terminal(self, remote: str, timeout: int) -> dict[str, Any]:
