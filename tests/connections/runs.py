@@ -10,6 +10,7 @@ import re
 import subprocess
 from typing import Any
 
+from tests.integration.support import control
 from tests.integration.support.control import Control, Core, Finished
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -20,6 +21,13 @@ WAYS = ('stock', 'strategy', 'connection')
 # Connections that have a plugin of ours to themselves; all others are told to `any`.
 OWN = {'ssh', 'local', 'ansible.builtin.ssh', 'ansible.builtin.local'}
 SUMMARY = re.compile(r'^mitosis: (\d+) of (\d+) task runs? accelerated(?:; \d+ stock: (.*))?$', re.M)
+
+
+def pairs() -> list[tuple[Core, str]]:
+    """Each ansible-core with the ways in that are tried with it: by default both with the newest, for which one run of
+    stock's is enough."""
+    newest = max(Core.all(), key=lambda core: core.number)
+    return control.pairs() if control.ALL else [(newest, way) for way in control.WAYS]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from tests.connections.runs import HERE, MORE, PROGRAMS, Place, here
+from tests.connections.runs import HERE, MORE, PROGRAMS, Place, here, pairs
 from tests.integration.support.compare import aligned, by_host, short
-from tests.integration.support.control import ALL, Core, Finished, pairs
+from tests.integration.support.control import ALL, Core, Finished
 
 pytestmark = pytest.mark.timeout(1800)
 SECONDS = 800.0

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from tests.connections.runs import HERE, Place, counted, grouped, here, listed
+from tests.connections.runs import HERE, Place, counted, grouped, here, listed, pairs
 from tests.integration.support.compare import differences
-from tests.integration.support.control import ALL, Core, Finished, pairs
+from tests.integration.support.control import ALL, Core, Finished
 
 # ansible-core, way, which inventory, host
 Case = tuple[Core, str, str, str]

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.connections.runs import HERE, Place, counted, here
+from tests.connections.runs import HERE, Place, counted, here, pairs
 from tests.connections.test_connections import INVENTORIES, hosts
 from tests.integration.support.compare import by_host, differences
-from tests.integration.support.control import Core, Finished, pairs
+from tests.integration.support.control import Core, Finished
 
 pytestmark = pytest.mark.timeout(600)
 # Parts of what a program says, by the word that its instance is told; zone's plugin does not come that far.

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.connections.runs import HERE, Place, counted
+from tests.connections.runs import HERE, Place, counted, pairs
 from tests.connections.test_connections import INVENTORIES, environment, hosts
-from tests.integration.support.control import Core, pairs
+from tests.integration.support.control import Core
 
 pytestmark = pytest.mark.timeout(300)
 TOOL = HERE.parent / 'hosts' / 'hosts'
