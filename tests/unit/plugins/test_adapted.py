@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 
 import pytest
+from ansible.errors import AnsibleConnectionFailure
 from ansible.plugins.connection import ConnectionBase
+from ansible.plugins.connection.local import Connection as Local
 
 from tests.support import collection
 
@@ -53,8 +55,14 @@ class Windows(Plain):
         super().__init__(*args, **kwargs)
 
 
+class MadeOfLocal(Local):
+    def put_file(self, in_path, out_path):
+        raise AnsibleConnectionFailure('not today')
+
+
 @pytest.mark.parametrize(('cls', 'fine'), [
-    (Plain, True), (Copying, True), (NameOfOurs, False), (Slots, False), (Windows, False), (dict, False)])
+    (Plain, True), (Copying, True), (NameOfOurs, False), (Slots, False), (Windows, False), (dict, False),
+    (MadeOfLocal, False)])
 def test_classes(cls, fine):
     found = adapted.adapted(cls)
     assert (found is not None) is fine
