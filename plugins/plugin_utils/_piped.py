@@ -80,9 +80,11 @@ def there(argv: list[str]) -> list[str]:
 
 def runs_commands(cls: type) -> bool:
     """Does a connection class start programs, as far as its modules tell?"""
+    # What is made of one of ansible-core's own changes just what that does with commands and files.
+    if any(base.__module__.startswith('ansible.plugins.connection.') for base in cls.__mro__):
+        return False
     for base in cls.__mro__:
-        # What is made of ansible-core's own changes just what it does with commands and files.
-        if base.__module__.startswith('ansible.plugins.connection'):
+        if base.__module__ == 'ansible.plugins.connection':
             return False
         names = vars(sys.modules[base.__module__]) if base.__module__ in sys.modules else {}
         if names.get('subprocess') is subprocess or names.get('Popen') is subprocess.Popen \
