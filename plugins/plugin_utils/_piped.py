@@ -28,6 +28,8 @@ from ._compat.options import told
 from ._login import Run, Stock
 
 POPEN = inspect.signature(subprocess.Popen)
+# Modules of what has a plugin of ours.  (Those of a user's own folder have names like these.)
+OF_ANSIBLE_CORE = {'ansible.plugins.connection.ssh', 'ansible.plugins.connection.local'}
 # Runs anywhere, and does nothing.
 ASKED = 'true MITOSISASKED'
 # Says what it was told.
@@ -80,8 +82,8 @@ def there(argv: list[str]) -> list[str]:
 
 def runs_commands(cls: type) -> bool:
     """Does a connection class start programs, as far as its modules tell?"""
-    # What is made of one of ansible-core's own changes just what that does with commands and files.
-    if any(base.__module__.startswith('ansible.plugins.connection.') for base in cls.__mro__):
+    # What is made of one of these changes just what that does with commands and files.
+    if any(base.__module__ in OF_ANSIBLE_CORE for base in cls.__mro__):
         return False
     for base in cls.__mro__:
         if base.__module__ == 'ansible.plugins.connection':
