@@ -245,7 +245,8 @@ class Contexts:
         login = self._login(path)
         if login is None or login.most is None:
             return
-        others = [slot for slot in self.by_id.values() if slot is not login and self._login(slot.path) is login]
+        others = [slot for slot in self._below(login.path) if slot is not login and self.by_id.get(slot.id) is slot
+                  and self._login(slot.path) is login]
         idle = [slot for slot in others if slot.path != path[:len(slot.path)] and not slot.clients
                 and self._idle(slot.path) and all(below.id == slot.id for below in self._below(slot.path))]
         too_many = len(others) + 1 - login.most

@@ -222,11 +222,11 @@ class Contexts(object):
 
     def do_spawn(self, call, args, bulk):
         """Start context args['id'] by args['argv'], a command whose Python reads its first stage.  Answers with the
-        child's hello.  With args['password_fd'], the index of an argument '-d', that gets the number of a descriptor
-        from which args['password'] (bytes) can be read, as sshpass takes it.
-        While the command does not yet run our code, what it prints comes as progress
-        ({'stream': 1 or 2}, bytes), and `input` sends it a password.  A command that ends first fails the call with
-        kind 'exit'; rc is in the progress before."""
+        child's hello.  args['env'] is added to the environment.  With args['password_fd'], the index of an argument
+        '-d', that gets the number of a descriptor from which args['password'] (bytes) can be read, as sshpass takes
+        it.  While the command does not yet run our code, what it prints comes as progress ({'stream': 1 or 2}, bytes),
+        and `input` sends it a password.  A command that ends first fails the call with kind 'exit'; rc is in the
+        progress before."""
         self.broker.children[args[u'id']] = Child(self.broker, call, args)
 
     def do_input(self, call, args, bulk):

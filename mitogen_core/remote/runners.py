@@ -116,7 +116,9 @@ class Modules(object):
     def run(self, call, handle, head, bulk):
         """Have a runner execute the call once all of its code is here."""
         store, end = self.broker.store, head.get(u'end')
-        missing = store.missing(head[u'closure']) + [digest for digest in [end] if digest and digest not in store.blobs]
+        missing = store.missing(head[u'closure'])
+        if end and end not in store.blobs:
+            missing = missing + [end]
         if not missing:
             return self.submit(call, handle, head, bulk + store.source(end) if end else bulk)
         count = [len(missing)]

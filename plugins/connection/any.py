@@ -23,13 +23,11 @@ from typing import Any
 
 from ansible.errors import AnsibleError
 from ansible.plugins.connection import ConnectionBase
-from ansible.plugins.loader import connection_loader
 
 from ..plugin_utils import _import  # noqa: F401  (first: it makes the others cheap)
-from ..plugin_utils._adapted import adapt
+from ..plugin_utils._adapted import load
 from ..plugin_utils._compat.callers import Maker
-from ..plugin_utils._connection import Express
-from ..plugin_utils._names import ANY, INNER, NAMES
+from ..plugin_utils._names import ANY, INNER
 
 
 class Connection(ConnectionBase):
@@ -42,10 +40,7 @@ class Connection(ConnectionBase):
         if name in ('', ANY):
             raise AnsibleError(f'connection plugin {ANY}: the variable {INNER} has to name the connection plugin that '
                                'leads to the host')
-        inner = connection_loader.get(NAMES.get(name, name), *args, **kwargs)
-        if inner is None:
-            raise AnsibleError(f"the connection plugin '{name}' was not found")
-        object.__setattr__(self, '_inner', inner if isinstance(inner, Express) else adapt(inner))
+        object.__setattr__(self, '_inner', load(name, *args, **kwargs))
 
     def __getattribute__(self, name: str) -> Any:
         inner = object.__getattribute__(self, '__dict__').get('_inner')

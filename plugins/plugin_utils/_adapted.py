@@ -44,7 +44,7 @@ class Adapted(Express):
         """Is there one for modules?  Without it this plugin can't be fed them."""
         try:
             if not self.without_context:
-                self.attempt(self.login_context)
+                self.attempt(self._context)
         except (Stock, AnsibleError):
             self.without_context = True
         return not self.without_context
@@ -60,10 +60,9 @@ class Adapted(Express):
         """Does the plugin, without us?"""
         return bool(super().has_pipelining)  # type: ignore[misc]
 
-    def takes_modules(self) -> bool:
-        """It does not if it can't itself, and a context can't be had; from then on modules are files."""
+    def modules_as_files(self) -> bool:
         self.without_context = True
-        return self.pipelines_itself()
+        return not self.pipelines_itself()
 
     def is_pipelining_enabled(self, wrap_async: bool = False) -> bool:
         return self.has_pipelining and super().is_pipelining_enabled(wrap_async)
@@ -79,7 +78,7 @@ def _own_names(cls: Any) -> set[str]:
 OTHER_MEANS = {'force_persistence', 'always_pipeline_modules', 'has_native_async'}
 # Of these a plugin may have its own, which are called by ours.
 SHARED = {'transport', 'has_pipelining', 'is_pipelining_enabled'}
-OURS = (_own_names(Adapted) | set(Express.SET_AT_BEGIN)) - SHARED
+OURS = _own_names(Adapted) - SHARED
 
 
 @functools.cache
@@ -129,3 +128,11 @@ def adapt(connection: Any) -> Any:
     found._adapted_from = connection  # what it made may know it, and end with it
     found.begin(True)
     return found
+
+
+def load(name: str, *args: Any, **kwargs: Any) -> Any:
+    """A connection by this name, accelerated if it can be."""
+    found = connection_loader.get(NAMES.get(name, name), *args, **kwargs)
+    if found is None:
+        raise AnsibleError(f"the connection plugin '{name}' was not found")
+    return adapt(found)

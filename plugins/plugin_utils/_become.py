@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shlex
 from typing import Any
 
@@ -11,6 +10,7 @@ from ansible.utils.display import Display
 
 from ...mitogen_core.controller.client import Client
 from ...mitogen_core.wire.errors import CallError
+from ._login import key_of
 
 display = Display()
 
@@ -46,8 +46,7 @@ class Conversation:
         finally:
             vars(become).clear()
             vars(become).update(saved)
-        text = '\0'.join((become.name, command, str(become.get_option('become_pass') or '')))
-        return f'{become.name} ' + hashlib.blake2b(text.encode('utf-8', 'surrogateescape'), digest_size=16).hexdigest()
+        return key_of(become.name, command, become.get_option('become_pass') or '')
 
     def spec(self, boot: str, timeout: int) -> dict[str, Any]:
         """What the login context has to run."""

@@ -38,9 +38,6 @@ class Express(Contexts, Unawaited, Transfers):
     """Mixin: put it before a stock ConnectionBase class, and set `login_type`."""
 
     login_type: Any
-    # Attributes of instances.
-    SET_AT_BEGIN = ('_notes', '_sent', '_run_pid', '_profile', '_name_shown', '_count', '_home', '_stock_tty',
-                    '_pipelines', 'way', 'lane', 'maker', 'typed', 'hosts', 'interpreter', 'behind')
     # What the stock class brings along.
     _load_name: str
     _play_context: Any
@@ -49,6 +46,20 @@ class Express(Contexts, Unawaited, Transfers):
     _connect: Any
     has_option: Any
     ansible_aliases: Any
+    # What plugins were asked for lately, and the files that were sent.
+    _notes: Any = None
+    _sent: Any = None
+    # The process that the run ends with.
+    _run_pid = 0
+    _profile: Any = None
+    _name_shown = ''
+    _count: str | None = None
+    # Would what is being run have a terminal under stock, where modules of some become plugins are files?
+    _stock_tty = False
+    _pipelines = True
+    # Become plugin and interpreter of what was asked for last; a loop's items that are under way.
+    way: tuple[Any, str | None] | None = None
+    lane: Any = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -58,21 +69,11 @@ class Express(Contexts, Unawaited, Transfers):
         """What is to be done once, when the stock plugin is ready."""
         self._notes, self._sent = Notes(), asyncs.Sent()
         record_shell(self._shell, self._notes)
-        # The process that the run ends with: a task's connection is made in a worker, a child of that process.  It may
-        # have been killed, and the worker, by now a child of init, go on.
+        # A task's connection is made in a worker, a child of the process that the run ends with.  That may have been
+        # killed, and the worker, by now a child of init, go on.
         parent = multiprocessing.parent_process() if in_worker else None
         self._run_pid = (parent and parent.pid) or os.getpid()
         self._profile = _runtime.profile() if parent else None
-        self._name_shown = ''
-        self._count: str | None = None
-        self._home: str | None = None
-        # Would what is being run have a terminal under stock, where modules of some become plugins are files?
-        self._stock_tty = False
-        self._pipelines = True
-        # Become plugin and interpreter of what was asked for last; a loop's items that are under way.
-        self.way: tuple[Any, str | None] | None = None
-        self.lane: Any = None
-        self.maker, self.typed = None, {}
         if multiprocessing.parent_process():
             self.tell_of_actions()
 
@@ -140,7 +141,7 @@ class Express(Contexts, Unawaited, Transfers):
                 self._stock(str(e))
                 result = self.attempt(self.through_hop, str(cmd), in_data or b'')
             else:
-                if in_data and not self.takes_modules() and self.acts():
+                if in_data and self.modules_as_files() and self.acts():
                     raise Again from e
                 result = self._stock_way(e, super().exec_command, cmd, in_data=in_data, sudoable=sudoable)  # type: ignore[misc]
         return result
@@ -170,7 +171,7 @@ class Express(Contexts, Unawaited, Transfers):
         try:
             client = _runtime.existing_client()
             if client:
-                client.call(ROOT, 'contexts', 'reset', {'keys': self.login_keys()}, timeout=30,
+                client.call(ROOT, 'contexts', 'reset', {'keys': self._keys(None)}, timeout=30,
                             what='the end of a connection')
                 client.close()
         except (MitosisError, AnsibleError, Unknown, OSError) as e:
@@ -224,9 +225,9 @@ class Express(Contexts, Unawaited, Transfers):
         """The stock plugin's exec_command."""
         return super().exec_command(line, in_data=data, sudoable=False)  # type: ignore[misc]
 
-    def takes_modules(self) -> bool:
-        """May the stock way be given a module to feed?"""
-        return True
+    def modules_as_files(self) -> bool:
+        """From now on they are not fed, if the stock plugin can't do that; is it so?"""
+        return False
 
     def prepare(self) -> None:
         """What the stock plugin does before anything else."""

@@ -27,18 +27,18 @@ class Contexts:
 
     login_type: Any
     _play_context: Any
-    _run_pid: int
     _shell: Any
     transport: str
     get_option: Any
-    _home: str | None
+    # Of the account that logs in.
+    _home: str | None = None
     ways: dict[Any, Any] | None
     # All hosts, by name, with their variables.
     hosts: Any = None
     # Where it was made, of a task's connection: see _compat/callers.py.
     maker: Any = None
     # Passwords that were asked for on the command line.
-    typed: dict[str, str]
+    typed: dict[str, str] = {}
     # Of a host that is on somebody's way: its Python, where that is known.
     interpreter = ''
     # Hosts that lie behind this one, where it is on somebody's way, from the last one on.
@@ -100,28 +100,19 @@ class Contexts:
 
     def through_hop(self, client: Client, line: str, data: bytes) -> tuple[int, bytes, bytes]:
         """Run a command line on a host that no context can be on."""
-        run = self.runner_of_hop(client, None)
-        assert run
-        answer: tuple[int, bytes, bytes] = self.login_type(self).run(line, data, run)
+        answer: tuple[int, bytes, bytes] = self.login_type(self).run(line, data, self.runner_of_hop(client, None))
         return answer
 
-    def runner_of_hop(self, client: Client | None = None, seconds: int | None = LOOK_SECONDS) -> Run | None:
-        """Runs programs on the host that the connection starts from, if that is another one."""
+    def runner_of_hop(self, client: Client, seconds: int | None = LOOK_SECONDS) -> Run:
+        """Runs programs on the host that the connection starts from, which is another one."""
         steps = self._steps_of_hops()
-        if not steps:
-            return None
 
         def run(argv: list[str], data: bytes) -> tuple[int, bytes, bytes]:
-            use = client or _runtime.client(self._run_pid)
-            context = self._reach(use, steps, None)
-            head, output = use.call(context, 'processes', 'exec', {'tty': False, 'cwd': None, 'argv': argv}, data,
+            context = self._reach(client, steps, None)
+            head, output = client.call(context, 'processes', 'exec', {'tty': False, 'cwd': None, 'argv': argv}, data,
                                     timeout=seconds, what=f'{argv[0]} on {self.via()}')
             return int(head['rc']), output[:head['out']], output[head['out']:]
         return run
-
-    def login_keys(self) -> list[str]:
-        """Of the way to the login."""
-        return [step.key for step in self._steps(None, None)]
 
     def _keys(self, become: Any, interpreter: str | None = None) -> list[str]:
         return self._while_acting(('keys', id(become), interpreter), lambda: [
@@ -131,10 +122,6 @@ class Contexts:
         """The id of the context of an account and interpreter, which is started where it is missing."""
         return self._while_acting((client, id(become), interpreter),
                                   lambda: self._reach(client, self._steps(become, interpreter), interpreter))
-
-    def login_context(self, client: Client) -> int:
-        """As _context, of the account that logs in."""
-        return self._context(client)
 
     def _while_acting(self, what: Any, find: Callable[[], T]) -> T:
         """What is found, once while an action runs."""

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ansible.errors import AnsibleError
-from ansible.plugins.loader import connection_loader
 
-from ._adapted import adapt
+from ._adapted import load
 from ._compat import hops
 from ._connection import Express
-from ._names import ANY, INNER, NAMES
+from ._names import ANY, INNER
 
 
 def connection_to(hosts: Any, name: str, host: str, typed: dict[str, str]) -> Any:
@@ -26,11 +25,7 @@ def connection_to(hosts: Any, name: str, host: str, typed: dict[str, str]) -> An
 def _load(plugin: str, variables: Mapping[str, Any], context: Any, pid: str) -> Any:
     if plugin == ANY:
         plugin = str(variables[INNER])
-    connection = connection_loader.get(NAMES.get(plugin, plugin), context, new_stdin=None, ansible_playbook_pid=pid)
-    if connection is None:
-        raise AnsibleError(f"the connection plugin '{plugin}' was not found")
-    if not isinstance(connection, Express):
-        connection = adapt(connection)
+    connection = load(plugin, context, new_stdin=None, ansible_playbook_pid=pid)
     if not isinstance(connection, Express):
         raise AnsibleError(f'{context.remote_addr}: nothing can be reached through a connection by {plugin}')
     return connection

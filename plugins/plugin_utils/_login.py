@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 
+from ...mitogen_core.controller.content import digest_of
 from ...mitogen_core.wire.errors import CallError
 from ._compat import Unknown
 from ._compat.ssh import Command
@@ -16,6 +17,11 @@ from ._compat.ssh import Command
 Run = Callable[[list[str], bytes], tuple[int, bytes, bytes]]
 # ssh's own, and those of most servers.
 PROMPT = re.compile(rb'(?i)(?:password|passcode|passphrase)[^\n]*:\s*\Z')
+
+
+def key_of(kind: str, *parts: Any) -> str:
+    """The key of a step: equal for equal parts, of which none can be told from it."""
+    return f'{kind} ' + digest_of('\0'.join(map(str, parts)).encode('utf-8', 'surrogateescape'))
 
 
 class Stock(Exception):
@@ -58,19 +64,19 @@ class SshLogin:
             self.command = Command(connection)
         except (AttributeError, TypeError, ValueError, IndexError) as e:
             raise Unknown(f'the stock ssh plugin is not as expected: {e!r}') from e
-        self.key = self.command.key
+        self.key = key_of('ssh', *self.command.identity)
 
     def spec(self, remote: str, timeout: int, run: Any = None) -> tuple[dict[str, Any], Any]:
         if run and self.command.password:
             return self.command.from_terminal(remote, timeout), lambda: None
         spec, release = self.command.spec(remote, timeout)
-        return (dict(spec, env={}), release) if run else (spec, release)  # ssh's environment is this machine's
+        return (dict(spec, env={}, cwd=None) if run else spec), release  # those are of this machine
 
     def answer(self, said: bytes) -> bytes | None:
         """To the last of what it says on a terminal: a password, if that is asked for."""
         if not self.command.password or not PROMPT.search(said):
             return None
-        return bytes(bytearray(str(self.command.password).encode('utf-8', 'surrogateescape'))) + b'\n'
+        return self.command.secret + b'\n'
 
     def run(self, line: str, data: bytes, run: Run) -> tuple[int, bytes, bytes]:
         """A shell's line, from another host, where no context can be."""

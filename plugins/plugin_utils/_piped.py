@@ -6,7 +6,6 @@ The plugin's own exec_command is asked to run our first stage; whatever it would
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import inspect
 import io
 import os
@@ -25,7 +24,7 @@ from ...mitogen_core.wire.errors import CallError
 from . import _runtime
 from ._baton import waiting
 from ._compat.options import told
-from ._login import Run, Stock
+from ._login import Run, Stock, key_of
 
 POPEN = inspect.signature(subprocess.Popen)
 # Modules of what has a plugin of ours.  (Those of a user's own folder have names like these.)
@@ -109,10 +108,8 @@ class Piped:
 
     def _key(self) -> str:
         connection, context = self._connection, self._connection._play_context
-        text = '\0'.join(map(str, (connection._load_name, told(connection), context.remote_addr, context.remote_user,
-                                   context.port, context.executable)))
-        digest = hashlib.blake2b(text.encode('utf-8', 'surrogateescape'), digest_size=16)
-        return f'{self._name} {digest.hexdigest()}'
+        return key_of(self._name, connection._load_name, told(connection), context.remote_addr, context.remote_user,
+                      context.port, context.executable)
 
     def spec(self, remote: str, timeout: int, run: Run | None = None) -> tuple[dict[str, Any], Callable[[], None]]:
         manner = self._manner(run)
@@ -121,7 +118,8 @@ class Piped:
             raise Stock(f'{self._name} connection')
         address = self._connection._play_context.remote_addr
         return {'name': f'{self._name.rpartition(".")[2]} to {address}', 'argv': command.fed(manner, run),
-                'env': command.env, 'cwd': command.cwd or os.getcwd(), 'timeout': timeout}, lambda: None
+                'env': command.env, 'cwd': None if run else command.cwd or os.getcwd(),
+                'timeout': timeout}, lambda: None
 
     def failed(self, error: CallError, retries_left: int) -> None:
         """Where its command ended, stock's own way tells best why."""
@@ -136,10 +134,6 @@ class Piped:
         with waiting(), watched(None, run):
             code, out, err = self._connection.stock_exec(line, data)
         return int(code), encoded(out), encoded(err)
-
-    def is_adaptable(self, run: Run | None = None) -> bool:
-        """Does the plugin run a command that carries a shell's line?"""
-        return self._manner(run) != NOT
 
     def _manner(self, run: Run | None) -> str:
         """How its command is fed, or NOT.  Found out once in a run."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from ansible.errors import AnsibleConnectionFailure, AnsibleError
 
@@ -33,8 +33,8 @@ class Step:
     def hear(self, head: dict[str, Any], data: bytes) -> None:
         """What its command says."""
 
-    def failed(self, error: CallError, retries_left: int) -> bool:
-        """Raise what stock would, at this end of its command; return whether another attempt may go well."""
+    def failed(self, error: CallError, retries_left: int) -> NoReturn:
+        """Raise what stock would, at this end of its command."""
         raise NotImplementedError
 
     def end(self) -> None:
@@ -57,8 +57,6 @@ class Login(Step):
         run = None if self._from_here else self.connection.runner_of_hop(client)
         self._client, self._said = client, b''
         spec, self._release = self.login.spec(boot, timeout, run)
-        if not self._from_here:
-            spec = {name: value for name, value in spec.items() if name != 'cwd'}  # of this machine
         limit = self.connection.get_option('mitosis_max_interpreters')
         return dict(spec, most=int(limit), alive=[
             int(self.connection.get_option(f'mitosis_alive_{name}')) for name in ('interval', 'timeout')])
@@ -71,7 +69,7 @@ class Login(Step):
                 self._said = b''
                 self._client.tell('contexts', 'input', {'token': head['token']}, answer)
 
-    def failed(self, error: CallError, retries_left: int) -> bool:
+    def failed(self, error: CallError, retries_left: int) -> NoReturn:
         if error.kind == 'no-python':
             raise Stock('without python', True)
         if self._from_here:
@@ -111,7 +109,7 @@ class Escalation(Step):
     def wants_tty(self, error: CallError) -> bool:
         return bool(self._conversation and self._conversation.wants_tty(error, self._spec))
 
-    def failed(self, error: CallError, retries_left: int) -> bool:
+    def failed(self, error: CallError, retries_left: int) -> NoReturn:
         more: dict[str, Any] = getattr(error, 'more', {})
         if self._conversation:
             self._conversation.failed(error)
@@ -140,14 +138,14 @@ class Interpreter(Step):
         return {'name': self._path, 'interpreter': self._path, 'timeout': timeout,
                 'argv': ['/bin/sh', '-c', 'exec ' + bootstrap.first_stage(self._path)]}
 
-    def failed(self, error: CallError, retries_left: int) -> bool:
+    def failed(self, error: CallError, retries_left: int) -> NoReturn:
         raise NoInterpreter(error.text)
 
 
-def of_hop(step: Step, name: str, host: str, error: CallError, retries_left: int) -> bool:
+def of_hop(step: Step, name: str, host: str, error: CallError, retries_left: int) -> NoReturn:
     """As `step.failed`, of a step to a host that lies on the way to `host`: that host is UNREACHABLE."""
     try:
-        return step.failed(error, retries_left)
+        step.failed(error, retries_left)
     except Stock:
         text = 'it has no Python' if error.kind == 'no-python' else error.text
     except Refused as e:

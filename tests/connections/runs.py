@@ -7,8 +7,12 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import subprocess
+from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from tests.integration.support import control
 from tests.integration.support.control import Control, Core, Finished
@@ -108,6 +112,35 @@ class Place:
             'PATH': path.format(usual), 'MITOSIS_STANDINS': str(self.state), 'MITOSIS_WORKERS': 'auto',
             'ANSIBLE_COLLECTIONS_PATH': collections(),
             'ANSIBLE_CONNECTION_PLUGINS': str(HERE / 'connection_plugins'), **environ})
+
+
+class Runs:
+    """Runs of playbooks by key, each done once; one that fails does so for all who ask."""
+
+    def __init__(self, folder: pathlib.Path) -> None:
+        self.folder = folder
+        self._found: dict[tuple[str, ...], tuple[Any, Exception | None]] = {}
+
+    def once(self, key: tuple[str, ...], run: Callable[[], Any]) -> Any:
+        if key not in self._found:
+            try:
+                self._found[key] = run(), None
+            except Exception as e:
+                self._found[key] = None, e
+        found, error = self._found[key]
+        if error:
+            raise error
+        return found
+
+    def end(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def parameters(session: pytest.Session, file: str, name: str) -> list[dict[str, Any]]:
+    """Those of the tests of a file that have a parameter of this name."""
+    found = [item.callspec.params for item in session.items
+             if isinstance(item, pytest.Function) and hasattr(item, 'callspec') and item.path == pathlib.Path(file)]
+    return [params for params in found if name in params]
 
 
 def counted(finished: Finished) -> tuple[int, list[str]]:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import json
 import os
 import pathlib
 import re
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.connections.runs import HERE, MORE, PROGRAMS, Place, here, pairs
+from tests.connections.runs import HERE, MORE, PROGRAMS, Place, Runs, here, pairs, parameters
 from tests.integration.support.compare import aligned, by_host, short
 from tests.integration.support.control import ALL, Core, Finished
 
@@ -187,36 +185,27 @@ class BecomeRun:
         self.leftovers = place.control.leftovers()
 
 
-class Runs:
-    """Runs by (core, way), each done once, for all hosts that somebody asks for."""
+class BecomeRuns(Runs):
+    """By ansible-core and way, for all hosts that somebody asks for."""
 
     def __init__(self, folder: pathlib.Path, wanted: dict[Core, set[str]]) -> None:
-        self._folder, self._wanted = folder, wanted
-        self._pool = concurrent.futures.ThreadPoolExecutor(1)
-        self._found: dict[tuple[str, str], concurrent.futures.Future[BecomeRun]] = {}
+        super().__init__(folder)
+        self._wanted = wanted
 
     def get(self, core: Core, way: str) -> BecomeRun:
-        key = core.version, way
-        if key not in self._found:
-            chosen = sorted(self._wanted.get(core, CASES))
-            # Names of one length: they show in messages.
-            folder = self._folder / f'{core.version}-{way[:5]}'
-            self._found[key] = self._pool.submit(BecomeRun, core, way, folder, chosen)
-        return self._found[key].result()
-
-    def end(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        # Names of one length: they show in messages.
+        folder = self.folder / f'{core.version}-{way[:5]}'
+        chosen = sorted(self._wanted.get(core, CASES))
+        found: BecomeRun = self.once((core.version, way), lambda: BecomeRun(core, way, folder, chosen))
+        return found
 
 
 @pytest.fixture(scope='session')
-def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BecomeRuns]:
     wanted: dict[Core, set[str]] = {}
-    for item in request.session.items:
-        params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, 'callspec') else {}
-        if item.path == pathlib.Path(__file__) and 'host' in params:
-            wanted.setdefault(params['core'], set()).add(params['host'])
-    found = Runs(tmp_path_factory.mktemp('become'), wanted)
+    for params in parameters(request.session, __file__, 'host'):
+        wanted.setdefault(params['core'], set()).add(params['host'])
+    found = BecomeRuns(tmp_path_factory.mktemp('become'), wanted)
     yield found
     found.end()
 
@@ -236,7 +225,7 @@ def through(record: dict[str, Any]) -> bool:
     return record['event'] == 'ok' or (record['task'] == 'raw' and record['result'].get('rc') == 3)
 
 
-def both(core: Core, host: str, runs: Runs) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def both(core: Core, host: str, runs: BecomeRuns) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     """What stock and ours say of each task."""
     stock, ours = runs.get(core, 'stock'), runs.get(core, 'strategy')
     found = []
@@ -247,7 +236,7 @@ def both(core: Core, host: str, runs: Runs) -> list[tuple[dict[str, Any], dict[s
     return list(zip(*found, strict=True))
 
 
-def test_same_end(core: Core, host: str, runs: Runs) -> None:
+def test_same_end(core: Core, host: str, runs: BecomeRuns) -> None:
     """Does the command run, has it failed, or is the host unreachable?  Where it runs, all that it says is the same."""
     for one, two in both(core, host, runs):
         if through(two) and not through(one) and THROUGH.search(host):
@@ -258,7 +247,7 @@ def test_same_end(core: Core, host: str, runs: Runs) -> None:
             assert not found, '\n'.join(found)
 
 
-def test_same_words(core: Core, host: str, runs: Runs) -> None:
+def test_same_words(core: Core, host: str, runs: BecomeRuns) -> None:
     """What is told of a failure is the same, or of the same kind."""
     for one, two in both(core, host, runs):
         if not through(one) and not through(two):
@@ -267,20 +256,20 @@ def test_same_words(core: Core, host: str, runs: Runs) -> None:
                 f'{one["task"]}: {stock} | {ours}'
 
 
-def test_nothing_of_ours_is_told(core: Core, runs: Runs) -> None:
+def test_nothing_of_ours_is_told(core: Core, runs: BecomeRuns) -> None:
     """Commands that start our code are in no result."""
     told = [f'{host}: {short(record)}' for host, records in runs.get(core, 'strategy').hosts.items()
             for record in records if re.search(r'a2b_base64|mitogen', json.dumps(record))]
     assert not told, '\n'.join(told)
 
 
-def test_no_password_is_told(core: Core, runs: Runs) -> None:
+def test_no_password_is_told(core: Core, runs: BecomeRuns) -> None:
     """Not by results, and not on the terminal."""
     for way in ('stock', 'strategy'):
         run = runs.get(core, way)
         assert 'pässword' not in json.dumps(run.hosts, ensure_ascii=False) + run.finished.text
 
 
-def test_nothing_is_left(core: Core, runs: Runs) -> None:
+def test_nothing_is_left(core: Core, runs: BecomeRuns) -> None:
     run = runs.get(core, 'strategy')
     assert not [line for line in run.leftovers if line.startswith('process')], '\n'.join(run.leftovers)

@@ -3,19 +3,17 @@ is accelerated."""
 
 from __future__ import annotations
 
-import concurrent.futures
 import functools
 import json
 import os
 import pathlib
 import re
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.connections.runs import HERE, Place, counted, grouped, here, listed, pairs
+from tests.connections.runs import HERE, Place, Runs, counted, grouped, here, listed, pairs, parameters
 from tests.integration.support.compare import differences
 from tests.integration.support.control import ALL, Core, Finished
 
@@ -113,40 +111,33 @@ class ContractRun:
                          if record['host'] == host and record['event'] in ('failed', 'unreachable', 'item failed'))
 
 
-class Runs:
-    """Runs by (core, way, kind), each done once, for all hosts that somebody asks for.  They keep all cores busy."""
+class ContractRuns(Runs):
+    """By ansible-core, way and inventory, for all hosts that somebody asks for."""
 
     def __init__(self, folder: pathlib.Path, wanted: dict[tuple[Core, str], set[str]]) -> None:
-        self._folder, self._wanted = folder, wanted
-        self._pool = concurrent.futures.ThreadPoolExecutor(1)
-        self._found: dict[tuple[str, str, str], concurrent.futures.Future[ContractRun]] = {}
+        super().__init__(folder)
+        self._wanted = wanted
 
     def get(self, core: Core, way: str, kind: str) -> ContractRun:
         key = core.version, way, kind
-        if key not in self._found:
-            chosen = sorted(self._wanted.get((core, kind), hosts(core, kind)))
-            self._found[key] = self._pool.submit(ContractRun, core, way, kind, self._folder / '-'.join(key), chosen)
-        return self._found[key].result()
-
-    def end(self) -> None:
-        self._pool.shutdown(cancel_futures=True)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        chosen = sorted(self._wanted.get((core, kind), hosts(core, kind)))
+        found: ContractRun = self.once(
+            key, lambda: ContractRun(core, way, kind, self.folder / '-'.join(key), chosen))
+        return found
 
 
 @pytest.fixture(scope='session')
-def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runs]:
+def runs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ContractRuns]:
     wanted: dict[tuple[Core, str], set[str]] = {}
-    for item in request.session.items:
-        params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, 'callspec') else {}
-        if item.path == pathlib.Path(__file__) and 'case' in params:
-            core, _, kind, host = params['case']
-            wanted.setdefault((core, kind), set()).add(host)
-    found = Runs(tmp_path_factory.mktemp('connections'), wanted)
+    for params in parameters(request.session, __file__, 'case'):
+        core, _, kind, host = params['case']
+        wanted.setdefault((core, kind), set()).add(host)
+    found = ContractRuns(tmp_path_factory.mktemp('connections'), wanted)
     yield found
     found.end()
 
 
-def test_stock_keeps_the_contract(case: Case, runs: Runs) -> None:
+def test_stock_keeps_the_contract(case: Case, runs: ContractRuns) -> None:
     """Else there is nothing to compare with."""
     core, _, kind, host = case
     run = runs.get(core, 'stock', kind)
@@ -156,7 +147,7 @@ def test_stock_keeps_the_contract(case: Case, runs: Runs) -> None:
     assert len(run.told(host)) > 60
 
 
-def test_same_results(case: Case, runs: Runs) -> None:
+def test_same_results(case: Case, runs: ContractRuns) -> None:
     core, way, kind, host = case
     stock, ours = runs.get(core, 'stock', kind), runs.get(core, way, kind)
     fails = host in STOCK_FAILS and kind == 'rows' and stock.code(host) != ours.code(host)
@@ -170,7 +161,7 @@ def test_same_results(case: Case, runs: Runs) -> None:
     assert not found, '\n'.join(found)
 
 
-def test_accelerated(case: Case, runs: Runs) -> None:
+def test_accelerated(case: Case, runs: ContractRuns) -> None:
     """No task goes the stock way for its connection.  By connection alone nobody counts."""
     core, way, kind, host = case
     if way != 'strategy':
@@ -181,7 +172,7 @@ def test_accelerated(case: Case, runs: Runs) -> None:
 
 
 @pytest.mark.parametrize('kind', INVENTORIES)
-def test_all_accelerated(kind: str, runs: Runs) -> None:
+def test_all_accelerated(kind: str, runs: ContractRuns) -> None:
     """Nothing goes the stock way for another reason."""
     for core, way in pairs():
         if way == 'strategy' and hosts(core, kind):
@@ -191,7 +182,7 @@ def test_all_accelerated(kind: str, runs: Runs) -> None:
 
 
 @pytest.mark.parametrize('kind', INVENTORIES)
-def test_nothing_is_left(kind: str, runs: Runs) -> None:
+def test_nothing_is_left(kind: str, runs: ContractRuns) -> None:
     """No process, on either side; of files only what stock leaves too."""
     for core, way in pairs():
         if hosts(core, kind):

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable
 from typing import Any
@@ -71,10 +70,15 @@ class Command:
         self.argv[-3:-3] = ['-o', f'ServerAliveInterval={max(interval, 0)}', '-o', f'ServerAliveCountMax={count}']
 
     @property
-    def key(self) -> str:
+    def identity(self) -> list[str]:
         """Equal for equal ways to log in, credentials included."""
-        text = '\0'.join([*self.argv, str(self.password or ''), *self._environment().values()])
-        return 'ssh ' + hashlib.blake2b(text.encode('utf-8', 'surrogateescape'), digest_size=16).hexdigest()
+        return [*self.argv, str(self.password or ''), *self._environment().values()]
+
+    @property
+    def secret(self) -> bytes:
+        """The password.  Up to 2.18 one of the command line is of a class of ansible-core's, and so is what it is
+        encoded to."""
+        return bytes(bytearray(str(self.password).encode('utf-8', 'surrogateescape')))
 
     def _environment(self) -> dict[str, str]:
         return {name: os.environ[name] for name in ENVIRONMENT if name in os.environ}
@@ -95,8 +99,7 @@ class Command:
         spec = {'name': f'ssh to {connection.host}', 'argv': argv, 'env': environment, 'cwd': os.getcwd(),
                 'timeout': timeout, 'password_fd': self.password_fd, 'password': None}
         if self.password_fd is not None:
-            # Up to 2.18 one of the command line is of a class of ansible-core's, and so is what it is encoded to.
-            spec['password'] = bytes(bytearray(str(self.password).encode('utf-8', 'surrogateescape')))
+            spec['password'] = self.secret
         return spec, release
 
     def from_terminal(self, remote: str, timeout: int) -> dict[str, Any]:
