@@ -9,26 +9,21 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .content import deflate, digest_of, listing_of
+from .content import Closure
 
 # What a context has of its own.
 THERE = {'mitogen_core', *sys.stdlib_module_names, *sys.builtin_module_names}
 
 
-class Closure:
-    """Files by path, and the name under which a function is found among them.
-
-    `blobs`: digest -> file as it travels; `listing`: the text that `digest` names; see docs/wire-format.md, section 6.
-    """
+class Code(Closure):
+    """A function's files, and the name under which it is found among them."""
 
     def __init__(self, function: str, files: dict[str, bytes]) -> None:
+        super().__init__(files)
         self.function = function
-        self.blobs = {digest_of(content): deflate(content) for content in files.values()}
-        self.listing = listing_of((digest_of(content), path) for path, content in files.items())
-        self.digest = digest_of(self.listing)
 
 
-def closure_of(function: Callable[..., Any]) -> Closure:
+def closure_of(function: Callable[..., Any]) -> Code:
     """The closure of a function of a module's top level.  Raises ValueError for others, and where it has no source.
 
     A program's main module travels under its file's name; there `__name__` is not '__main__', and what only a
@@ -43,7 +38,7 @@ def closure_of(function: Callable[..., Any]) -> Closure:
     module_name = source.stem if function.__module__ == '__main__' else function.__module__
     files: dict[str, bytes] = {}
     _add(module_name, source, files)
-    return Closure(f'{module_name}:{name}', files)
+    return Code(f'{module_name}:{name}', files)
 
 
 def _add(name: str, source: pathlib.Path, files: dict[str, bytes]) -> None:

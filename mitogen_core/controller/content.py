@@ -21,3 +21,19 @@ def deflate(content: bytes) -> bytes:
 def listing_of(files: Iterable[tuple[str, str]]) -> bytes:
     """The text whose digest names a closure: of (digest, path) of its files."""
     return '\n'.join(sorted(f'{digest} {path}' for digest, path in files)).encode()
+
+
+class Closure:
+    """Files by path, named by their content.
+
+    `files`: digest -> (path, content); `listing`: the text that `digest` names; see docs/wire-format.md, section 6.
+    """
+
+    def __init__(self, contents: dict[str, bytes]) -> None:
+        self.files = {digest_of(content): (path, content) for path, content in contents.items()}
+        self.listing = listing_of((digest_of(content), path) for path, content in contents.items())
+        self.digest = digest_of(self.listing)
+
+    def deflated(self, digest: str) -> bytes:
+        """A file as it travels."""
+        return deflate(self.files[digest][1])

@@ -26,7 +26,7 @@ from ..wire.errors import ChannelError
 from . import bootstrap, jobs, supervisor
 from .channels import AHEAD, LOG, POLICIES, SIZE
 from .client import SOCKET, Client, chunks
-from .closures import Closure, closure_of
+from .closures import Code, closure_of
 from .connection import Connection, Future
 
 LOGGER = logging.getLogger('mitogen')
@@ -188,7 +188,7 @@ class Tree:
         supervisor.connect(self._folder, os.getpid()).close()
         self.connection = Connection(os.path.join(self._folder, SOCKET))
         self._published: set[Future] = set()
-        self._closures: weakref.WeakKeyDictionary[Callable[..., Any], Closure] = weakref.WeakKeyDictionary()
+        self._closures: weakref.WeakKeyDictionary[Callable[..., Any], Code] = weakref.WeakKeyDictionary()
         if LOGGER.isEnabledFor(logging.INFO):
             self.subscribe(LOG, _log)
 
@@ -250,16 +250,16 @@ class Tree:
         finally:
             client.close()
 
-    def closure(self, function: Callable[..., Any]) -> Closure:
+    def closure(self, function: Callable[..., Any]) -> Code:
         """The closure of a function, known to the multiplexer."""
         found = self._closures.get(function)
         if not found:
             found = closure_of(function)
             missing, _ = self.connection.service(ROOT, 'modules', 'define', {
-                'payload': found.digest, 'closure': found.digest, 'digests': list(found.blobs)},
+                'payload': found.digest, 'closure': found.digest, 'digests': list(found.files)},
                 found.listing).result(SECONDS)
             for digest in missing:
-                self.connection.post(ROOT, FORWARD_MODULE, {'digest': digest}, found.blobs[digest])
+                self.connection.post(ROOT, FORWARD_MODULE, {'digest': digest}, found.deflated(digest))
             self._closures[function] = found
         return found
 

@@ -6,11 +6,12 @@ from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
 
+from ...mitogen_core.controller import content
 from ...mitogen_core.controller.client import Client
 from ...mitogen_core.wire.constants import FORWARD_MODULE, ROOT
 from ...mitogen_core.wire.errors import CallError
 from . import _accounts, _runtime
-from ._compat import ansiballz
+from ._compat import ansiballz, prose
 from ._guesses import Again
 from ._isolation import isolation
 from ._login import Stock
@@ -21,6 +22,13 @@ READING = ('ansible.modules.stat', 'ansible.modules.setup')
 # Action plugins that go on after these; those that then write files here.
 COMPARING = ('copy', 'unarchive')
 WRITING_HERE = ('fetch',)
+
+
+class Closure(content.Closure):
+    """The files of a payload."""
+
+    def deflated(self, digest: str) -> bytes:
+        return content.deflate(prose.travelling(*self.files[digest]))
 
 
 class _Passed(Exception):
@@ -125,8 +133,8 @@ def _provide(connection: Any, client: Client, module: ansiballz.ModuleRun, becom
 
 
 def _send_code(client: Client, payload: ansiballz.Payload) -> None:
-    closure = ansiballz.unzip(payload.zip_data)
+    closure = Closure(ansiballz.unzip(payload.zip_data))
     missing, _ = client.call(ROOT, 'modules', 'define', {
         'payload': payload.key, 'closure': closure.digest, 'digests': list(closure.files)}, closure.listing)
     for digest in missing:
-        client.post(ROOT, FORWARD_MODULE, {'digest': digest}, closure.files[digest])
+        client.post(ROOT, FORWARD_MODULE, {'digest': digest}, closure.deflated(digest))

@@ -81,7 +81,7 @@ def runs(engine: Engine, context: int, made: Any, files: Any, count: int, isolat
     missing, _ = engine.client.call(ROOT, "modules", "define", {
         "payload": made.key, "closure": files.digest, "digests": list(files.files)}, files.listing)
     for digest in missing:
-        engine.client.post(ROOT, FORWARD_MODULE, {"digest": digest}, files.files[digest])
+        engine.client.post(ROOT, FORWARD_MODULE, {"digest": digest}, files.deflated(digest))
     took = []
     for _ in range(count):
         args = {"payload": made.key, "context": context, "layout": made.layout, "name": made.name, "fqn": made.fqn,
@@ -108,7 +108,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=200)
     arguments = parser.parse_args()
     ansiballz, made = payload(arguments.python)
-    files = ansiballz.unzip(made.zip_data)
+    files = collection.load("plugins.plugin_utils._modules").Closure(ansiballz.unzip(made.zip_data))
     with tempfile.TemporaryDirectory(prefix="remote-") as folder:
         engine = Engine(Path(folder), f"bench-{os.getpid()}")
         try:

@@ -15,9 +15,7 @@ import hashlib
 import io
 import json
 import re
-import struct
 import zipfile
-import zlib
 from typing import Any
 
 WRAPPER = b'_ANSIBALLZ_WRAPPER = True'
@@ -121,31 +119,7 @@ def _parse_1(data: bytes) -> Payload | None:
                    ast.literal_eval(found['date_time'][0].decode()), int(limits[0]) if limits else 0, data[start:end])
 
 
-class Closure:
-    """What a zip file holds, by content: the same in every run of Ansible, whatever the zip's dates are."""
-
-    def __init__(self, digest: str, listing: bytes, files: dict[str, bytes]) -> None:
-        self.digest, self.listing, self.files = digest, listing, files
-
-
-def unzip(zip_data: bytes) -> Closure:
-    """The closure of a payload's zip file: `files` maps digests to deflated content."""
-    raw = base64.b64decode(zip_data)
-    lines, files = [], {}
-    with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-        for info in archive.infolist():
-            content = archive.read(info)
-            digest = hashlib.blake2b(content, digest_size=16).hexdigest()
-            lines.append(f'{digest} {info.filename}')
-            files[digest] = _deflated(raw, info, content)
-    listing = '\n'.join(sorted(lines)).encode()
-    return Closure(hashlib.blake2b(listing, digest_size=16).hexdigest(), listing, files)
-
-
-def _deflated(raw: bytes, info: zipfile.ZipInfo, content: bytes) -> bytes:
-    if info.compress_type == zipfile.ZIP_DEFLATED:
-        name_size, extra_size = struct.unpack_from('<HH', raw, info.header_offset + 26)
-        start = info.header_offset + 30 + name_size + extra_size
-        return raw[start:start + info.compress_size]
-    packer = zlib.compressobj(9, zlib.DEFLATED, -15)
-    return packer.compress(content) + packer.flush()
+def unzip(zip_data: bytes) -> dict[str, bytes]:
+    """The files of a payload by their paths."""
+    with zipfile.ZipFile(io.BytesIO(base64.b64decode(zip_data))) as archive:
+        return {info.filename: archive.read(info) for info in archive.infolist()}

@@ -16,6 +16,7 @@ from tests.support import collection
 from tests.support.builder import LAYOUT, args, build, params_of, ping
 
 ansiballz = collection.load('plugins.plugin_utils._compat.ansiballz')
+modules = collection.load('plugins.plugin_utils._modules')
 
 plain = st.text("a'\"\\\n\r\t\0{}%s\xe9\u2028\U0001f600#", max_size=12)
 values = st.recursive(st.one_of(plain, st.integers(), st.booleans(), st.none()),
@@ -153,26 +154,30 @@ def zip_of(files, date, compression=zipfile.ZIP_DEFLATED):
     return base64.b64encode(raw.getvalue())
 
 
+def closure_of(zip_data):
+    return modules.Closure(ansiballz.unzip(zip_data))
+
+
 contents = st.dictionaries(st.sampled_from(['a.py', 'b/__init__.py', 'b/c.py', 'd.py']), st.binary(max_size=80),
                            min_size=1)
 
 
 @given(contents, st.sampled_from([zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED]))
 def test_a_closure_is_its_content(files, compression):
-    closure = ansiballz.unzip(zip_of(files, (2026, 1, 1, 0, 0, 0)))
-    other = ansiballz.unzip(zip_of(dict(reversed(files.items())), (1999, 12, 31, 23, 59, 58), compression))
+    closure = closure_of(zip_of(files, (2026, 1, 1, 0, 0, 0)))
+    other = closure_of(zip_of(dict(reversed(files.items())), (1999, 12, 31, 23, 59, 58), compression))
     assert (closure.digest, closure.listing) == (other.digest, other.listing)
     listed = dict(reversed(line.split(' ', 1)) for line in closure.listing.decode().splitlines())
     for found in (closure, other):
-        assert {name: zlib.decompress(found.files[digest], -15) for name, digest in listed.items()} == files
+        assert {name: zlib.decompress(found.deflated(digest), -15) for name, digest in listed.items()} == files
     for name in files:
-        changed = ansiballz.unzip(zip_of(dict(files, **{name: files[name] + b'x'}), (2026, 1, 1, 0, 0, 0)))
+        changed = closure_of(zip_of(dict(files, **{name: files[name] + b'x'}), (2026, 1, 1, 0, 0, 0)))
         assert changed.digest != closure.digest
 
 
 def test_real_closures():
-    closure = ansiballz.unzip(ansiballz.parse(ping()).zip_data)
+    closure = closure_of(ansiballz.parse(ping()).zip_data)
     names = [line.split(b' ', 1)[1] for line in closure.listing.splitlines()]
     assert b'ansible/modules/ping.py' in names and b'ansible/module_utils/basic.py' in names
-    other = ansiballz.unzip(ansiballz.parse(build('ansible.builtin.stat', args(path='/'))).zip_data)
+    other = closure_of(ansiballz.parse(build('ansible.builtin.stat', args(path='/'))).zip_data)
     assert len(closure.files.keys() & other.files.keys()) > len(closure.files) // 2, 'closures share their files'
