@@ -6,6 +6,7 @@ is counted.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import multiprocessing
 import os
@@ -186,6 +187,7 @@ class Express(Contexts, Unawaited, Transfers):
         if self._count is not None:
             _runtime.count(self._count)
             self._count = None
+        self.forget_login()
         super().close()  # type: ignore[misc]
         if self._profile:
             self._profile.end()
@@ -262,6 +264,16 @@ class Express(Contexts, Unawaited, Transfers):
         if self._count is None:
             self._count = ''
         return result
+
+    def will_be_used(self) -> None:
+        """An action is about to ask for something: where it is the first to do so, begin what takes long."""
+        if self.transport != 'ssh' or self._count is not None or self._begun or not _runtime.first_use() or self.via():
+            return
+        interpreter = self.maker.interpreter() if self.maker else None
+        if interpreter is not None:
+            with contextlib.suppress(Stock, AnsibleError):  # they come again when it asks
+                self.attempt(self.begin_login, interpreter)
+            self._count = None
 
     # operations
 

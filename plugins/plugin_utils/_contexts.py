@@ -22,6 +22,17 @@ T = TypeVar('T')
 LOOK_SECONDS = 60
 
 
+class Begun:
+    """A login that is under way: its step, and the handle of the answer."""
+
+    def __init__(self, client: Client, step: Login, handle: int) -> None:
+        self.client, self.step, self.handle = client, step, handle
+
+    def forget(self) -> None:
+        self.step.end()
+        self.client.forget(self.handle)
+
+
 class Contexts:
     """Mixin of connections; `login_type`: see _login.py."""
 
@@ -43,6 +54,7 @@ class Contexts:
     interpreter = ''
     # Hosts that lie behind this one, where it is on somebody's way, from the last one on.
     behind: tuple[str, ...] = ()
+    _begun: Begun | None = None
 
     # the way
 
@@ -134,22 +146,40 @@ class Contexts:
 
     # walking it
 
+    def begin_login(self, client: Client, interpreter: str) -> None:
+        """Have the login under way while it is made out what it is for.  Whoever needs it first waits for that one, and
+        has its errors."""
+        step, timeout = Login(self, True), int(self.get_option('mitosis_boot_timeout'))
+        chain = [{'key': step.key, 'spec': step.spec(client, self._boot(interpreter), timeout), 'login': True}]
+        self._begun = Begun(client, step, client.start(ROOT, 'contexts', 'get', {'chain': chain}))
+
+    def forget_login(self) -> None:
+        """Nobody waits for what was begun."""
+        begun, self._begun = self._begun, None
+        if begun:
+            begun.forget()
+
     def _reach(self, client: Client, steps: list[Step], interpreter: str | None) -> int:
         """The id of the context that the steps lead to."""
+        begun = self._begun
+        if begun and begun.client is client and begun.step.key == steps[0].key:
+            steps[0], self._begun = begun.step, None
+        else:
+            begun = None
         try:
-            return self._try(client, steps, interpreter)
+            return self._try(client, steps, interpreter, begun.handle if begun else None)
         finally:
             for step in steps:
                 step.end()
 
-    def _try(self, client: Client, steps: list[Step], interpreter: str | None) -> int:
+    def _try(self, client: Client, steps: list[Step], interpreter: str | None, begun: int | None) -> int:
         retries = int(self.get_option('reconnection_retries')) if self.transport == 'ssh' else 0
         attempt = 0
         while True:
             try:
-                return self._walk(client, steps, interpreter)
+                return self._walk(client, steps, interpreter, begun)
             except CallError as e:
-                error = e
+                error, begun = e, None
             # Out of its handler: Ansible would tell it as the cause of what follows.
             try:
                 self._raise_for(error, steps, retries - attempt)
@@ -173,7 +203,7 @@ class Contexts:
         else:
             step.failed(error, retries_left)
 
-    def _walk(self, client: Client, steps: list[Step], interpreter: str | None) -> int:
+    def _walk(self, client: Client, steps: list[Step], interpreter: str | None, begun: int | None) -> int:
         timeout = int(self.get_option('mitosis_boot_timeout'))
         chain: list[dict[str, Any]] = [{'key': step.key, 'spec': None, 'login': step.is_login} for step in steps]
         # The last resort: each step has its own, and an escalation may be waited for besides.
@@ -181,6 +211,8 @@ class Contexts:
 
         def on_progress(head: dict[str, Any], data: bytes) -> None:
             steps[head.get('hop', 0)].hear(head, data)
+        if begun is not None:
+            client.wait(begun, 'a context', limit, on_progress)
         while True:
             try:
                 value, _ = client.call(ROOT, 'contexts', 'get', {'chain': chain}, what='a context', timeout=limit,

@@ -20,6 +20,8 @@ T = TypeVar('T')
 _own = threading.local()
 _profile: tuple[int, Any] | None = None
 _numbers = itertools.count(1)
+# Is it the first task of a play that workers are forked for?
+first_task = False
 
 
 def folder() -> str:
@@ -58,6 +60,11 @@ def existing_client() -> Client | None:
         return Client(os.path.join(folder(), SOCKET))
     except OSError:
         return None
+
+
+def first_use() -> bool:
+    """May this task's be the first connections of a play?"""
+    return first_task or not os.path.exists(os.path.join(folder(), SOCKET))
 
 
 def item() -> Any:

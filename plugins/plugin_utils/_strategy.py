@@ -119,6 +119,7 @@ class Accelerated:
         if self._shared is None:
             self._shared = self._share()
         self._first = self._first or task._uuid
+        _runtime.first_task = task._uuid == self._first
         if self._builder:
             self._builder.check()
         if task._uuid != self._first:

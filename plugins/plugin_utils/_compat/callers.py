@@ -4,6 +4,7 @@ ActionBase._low_level_execute_command, and `run` of the actions `raw` and `scrip
 command and nothing else; TaskExecutor._run_loop: 2.16-2.21.
 Who makes a connection, or gives it its options, has the variables of its host: `cvars` of TaskExecutor._get_connection,
 `variables` of _set_connection_options, `all_vars` of StrategyBase._execute_meta, and a `templar`: 2.16-2.21.
+INTERPRETER_PYTHON, which ansible-core looks up in the variables of a host and in facts: 2.16-2.21.
 MAGIC_VARIABLE_MAPPING, which PlayContext takes passwords by: 2.16-2.21.
 """
 
@@ -62,6 +63,14 @@ class Maker:
         if name not in self.variables or self._templar is None:
             return ''
         return str(self._templar.template(self.variables[name]) or '')
+
+    def interpreter(self) -> str | None:
+        """The Python of its host, '' where that is yet to be discovered, None where it is not known."""
+        facts = self.variables.get('ansible_facts') or {}
+        found = str(C.config.get_config_value('INTERPRETER_PYTHON', variables=self.variables))
+        if found.startswith('auto'):
+            found = str(facts.get('discovered_interpreter_python') or '')
+        return None if '{{' in found or self.delegated else found
 
     def has_password(self, kind: str) -> bool:
         """Does its host have one of its own, of the kind 'password' or 'become_pass'?"""

@@ -4,6 +4,7 @@ copy: _copy_file(source_full, source_rel, content, content_tempfile, dest, task_
 _execute_remote_stat(path, all_vars, follow, checksum) returns; where that has the same checksum, it calls
 _execute_module(module_name, module_args, task_vars) once, else it transfers the file and does so; whoever calls it has
 all files in its local `source_files`;
+assemble: `run` makes a file by _assemble_from_fragments, and goes on in the same way;
 _remove_tempfile_if_content_defined and DataLoader.cleanup_tmp_file remove what it needs no more.  unarchive stops where
 the answer is no folder.  _low_level_execute_command, _transfer_file, _find_needle, _is_pipelining_enabled: 2.16-2.21.
 """
@@ -78,6 +79,8 @@ def foresee(name: str, handler: Any, connection: Any, again: type[BaseException]
     """Have the connection guess what the plugin's first `stat` will say; `again` is what it raises if it was wrong."""
     if name == 'copy':
         handler._copy_file = _Copied(handler, connection, again)
+    elif name == 'assemble':
+        handler.run = _Assembled(handler, connection)
     elif name in ('fetch', 'unarchive'):
         stock = handler._execute_remote_stat
 
@@ -203,34 +206,16 @@ class _CopiedFile:
 
     def _guessed(self, *args: Any, **kwargs: Any) -> Any:
         handler, connection = self._handler, self._connection
-        same = self._if_same(args, kwargs)
+        same = _if_same(handler, lambda twin: type(handler)._copy_file(twin, *args, **kwargs),
+                        {'_remove_tempfile_if_content_defined': _nothing})
         if same is None:
             return self._stock(*args, **kwargs)
-        checksum, request = same
-        connection.guess([ABSENT, FILE], dict(FILE, checksum=checksum), lambda: handler._execute_module(**request))
+        _guess(connection, handler, *same)
         found, answers = self._if_other(args, kwargs)
         if answers is None:
             return found
         with connection.knows(answers):
             return self._stock(*args, **kwargs)
-
-    def _if_same(self, args: Any, kwargs: Any) -> tuple[str, dict[str, Any]] | None:
-        """What the file's checksum is, and the request that there would be if the target's was the same."""
-        handler, same, requests = self._handler, _Same(), []
-
-        def note(**request: Any) -> dict[str, Any]:
-            requests.append(dict(request, module_args=dict(request['module_args'])))
-            return {}
-        twin = copy.copy(handler)
-        twin._execute_remote_stat = _once(dict(FILE, checksum=same))
-        twin._execute_module, twin._remove_tempfile_if_content_defined = note, _nothing
-        twin._transfer_file = twin._low_level_execute_command = _unclear
-        try:
-            type(handler)._copy_file(twin, *args, **kwargs)
-        except (AnsibleError, OSError, TypeError, LookupError, _Unclear):
-            return None  # what it is, stock will find too
-        other = getattr(same, 'other', None)
-        return (str(other), requests[0]) if len(requests) == 1 and isinstance(other, str) else None
 
     def _if_other(self, args: Any, kwargs: Any) -> tuple[Any, list[Any] | None]:
         """What `_copy_file` returns, or answers that another run of it is to get."""
@@ -249,6 +234,81 @@ class _CopiedFile:
             del handler._remove_tempfile_if_content_defined
             for which in removals:
                 handler._remove_tempfile_if_content_defined(*which)
+
+
+class _Assembled:
+    """In place of the `run` of an assemble."""
+
+    def __init__(self, handler: Any, connection: Any) -> None:
+        self._handler, self._connection = handler, connection
+        self._run, self._assemble = handler.run, handler._assemble_from_fragments
+        self._path = ''
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        handler, arguments = self._handler, dict(self._handler._task.args)
+        if not _may_guess(handler, self._connection):
+            return self._run(*args, **kwargs)
+        removals: list[Any] = []
+        handler._remove_tmp_path = lambda *which, **how: removals.append((which, how))
+        handler._assemble_from_fragments, handler._execute_remote_stat = self._noted, self._stat
+        answers: list[Any] = []
+        try:
+            result = self._run(*args, **kwargs)
+        except BaseException as e:
+            answers = getattr(e, 'answers', [])
+            if len(answers) < 2:
+                raise
+        finally:
+            self._connection.guess_no_more()
+            for name in ('_remove_tmp_path', '_assemble_from_fragments', '_execute_remote_stat'):
+                delattr(handler, name)
+        if not answers:
+            for which, how in removals:
+                handler._remove_tmp_path(*which, **how)
+            return result
+        handler._task.args = arguments
+        with self._connection.knows(answers):
+            return self._run(*args, **kwargs)
+
+    def _noted(self, *args: Any, **kwargs: Any) -> Any:
+        self._path = self._assemble(*args, **kwargs)
+        return self._path
+
+    def _stat(self, path: str, all_vars: Any, *args: Any, **kwargs: Any) -> Any:
+        if _is_small(self._path):
+            handler = self._handler
+            same = _if_same(handler, lambda twin: twin.run(task_vars=all_vars), dict(
+                _assemble_from_fragments=lambda *_, **__: self._path, _remove_tmp_path=_nothing,
+                _remote_expand_user=lambda *_, **__: path))
+            if same:
+                _guess(self._connection, handler, *same)
+        return type(self._handler)._execute_remote_stat(self._handler, path, all_vars, *args, **kwargs)
+
+
+def _guess(connection: Any, handler: Any, checksum: str, request: dict[str, Any]) -> None:
+    connection.guess([ABSENT, FILE], dict(FILE, checksum=checksum), lambda: handler._execute_module(**request))
+
+
+def _if_same(handler: Any, run: Callable[[Any], Any], instead: dict[str, Any]) -> tuple[str, dict[str, Any]] | None:
+    """What a file's checksum is, and the request that run(a twin of the plugin) would make if the target's was it.
+
+    `instead`: what the twin has in place of its own methods.
+    """
+    same, requests = _Same(), []
+
+    def note(**request: Any) -> dict[str, Any]:
+        requests.append(dict(request, module_args=dict(request['module_args'])))
+        return {}
+    twin = copy.copy(handler)
+    twin.__dict__.pop('run', None)
+    vars(twin).update(instead, _execute_remote_stat=_once(dict(FILE, checksum=same)), _execute_module=note,
+                      _transfer_file=_unclear, _low_level_execute_command=_unclear)
+    try:
+        run(twin)
+    except (AnsibleError, OSError, TypeError, LookupError, _Unclear):
+        return None  # what it is, stock will find too
+    other = getattr(same, 'other', None)
+    return (str(other), requests[0]) if len(requests) == 1 and isinstance(other, str) else None
 
 
 def _is_small(path: str) -> bool:

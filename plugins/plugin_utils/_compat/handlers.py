@@ -16,6 +16,8 @@ from .actions import ACTIONS, name_in
 from .copies import foresee, is_folder
 from .templates import renders_alike
 
+# These ask for something on the target.
+REMOTE = frozenset(('gather_facts', 'template'))
 # What these do before their last request changes nothing here or on the target.
 REPEATABLE = frozenset(('assemble', 'command', 'copy', 'fetch', 'normal', 'package', 'script', 'service', 'shell',
                         'unarchive', 'uri'))
@@ -42,8 +44,8 @@ class _Loaders:
 
 
 def install(again: type[BaseException]) -> None:
-    """In a worker: have runs of actions begin and end by the connection's begin_action() and end_action(); `again` has
-    one run anew without them.
+    """In a worker: have runs of actions begin and end by the connection's begin_action() and end_action(), after
+    will_be_used(); `again` has one run anew without them.
     """
     stock = TaskExecutor._get_action_handler_with_module_context
     if stock.__name__ == 'get_handler':
@@ -58,14 +60,16 @@ def install(again: type[BaseException]) -> None:
         def told(one: Any, fresh: Callable[[], Any]) -> Any:
             name = connection.acting = _core_name(one)
             if name in REPEATABLE:
-                one.run = _Told(one, connection, fresh, again)
                 foresee(name, one, connection, again)
+                one.run = _Told(one, connection, fresh, again)
             return one
 
         def fresh() -> Any:
             self._handler = stock(self, templar)[0]
             return self._handler
         told(handler, fresh)
+        if connection.acting in REPEATABLE | REMOTE:
+            connection.will_be_used()
         if connection.acting == 'template':
             # What it copies may be copied twice, whatever it renders.
             handler._shared_loader_obj = _Loaders(handler._shared_loader_obj, told)
