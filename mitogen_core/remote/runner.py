@@ -262,6 +262,7 @@ class Supervisor(object):
             except Exception:
                 pass
         gc.collect()
+        _trim()
         if hasattr(gc, 'freeze'):
             gc.freeze()
 
@@ -283,6 +284,16 @@ class Supervisor(object):
         # One that is only used inline needs no other.
         if not self.fresh and not (self.kept and call.get(u'isolation') == 'inline'):
             self.fresh = self._fork(call[u'closure'])
+
+
+def _trim():
+    """Give back what compiling took, where ansible-core's own imports brought what that needs."""
+    ctypes = sys.modules.get('ctypes')
+    if ctypes:
+        try:
+            ctypes.CDLL(None).malloc_trim(0)
+        except (AttributeError, OSError):  # not glibc
+            pass
 
 
 def start(loop, forget):

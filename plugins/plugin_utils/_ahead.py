@@ -18,13 +18,14 @@ from ._compat.loops import Loop, Outcome, in_loop, install
 from ._compat.options import variables_of
 
 # Action plugins that change nothing on a target before their last request; '' is the one of modules without their own.
-ACTIONS = frozenset(('', 'command', 'copy', 'fetch', 'normal', 'raw', 'script', 'shell', 'template', 'unarchive'))
+ACTIONS = frozenset((
+    '', 'assemble', 'command', 'copy', 'fetch', 'normal', 'raw', 'script', 'shell', 'template', 'unarchive'))
 # Modules and actions of ansible-core that return no facts, ever.
 WITHOUT_FACTS = frozenset((
-    'apt', 'apt_key', 'apt_repository', 'blockinfile', 'command', 'copy', 'cron', 'deb822_repository', 'debconf', 'dnf',
-    'dnf5', 'dpkg_selections', 'expect', 'fetch', 'file', 'find', 'get_url', 'git', 'group', 'iptables', 'known_hosts',
-    'lineinfile', 'ping', 'pip', 'raw', 'replace', 'rpm_key', 'script', 'shell', 'slurp', 'stat', 'subversion',
-    'sysvinit', 'tempfile', 'template', 'unarchive', 'user', 'wait_for', 'yum_repository'))
+    'apt', 'apt_key', 'apt_repository', 'assemble', 'blockinfile', 'command', 'copy', 'cron', 'deb822_repository',
+    'debconf', 'dnf', 'dnf5', 'dpkg_selections', 'expect', 'fetch', 'file', 'find', 'get_url', 'git', 'group',
+    'iptables', 'known_hosts', 'lineinfile', 'ping', 'pip', 'raw', 'replace', 'rpm_key', 'script', 'shell', 'slurp',
+    'stat', 'subversion', 'sysvinit', 'tempfile', 'template', 'unarchive', 'user', 'wait_for', 'yum_repository'))
 # A task that sets any of these is run item by item.
 SEQUENTIAL = ('until', 'retries', 'async_val', 'timeout', 'throttle', 'debugger', 'delegate_to', 'run_once')
 # These choose whom and how to reach, and must not be an item's.

@@ -206,8 +206,8 @@ class Contexts:
     def _walk(self, client: Client, steps: list[Step], interpreter: str | None, begun: int | None) -> int:
         timeout = int(self.get_option('mitosis_boot_timeout'))
         chain: list[dict[str, Any]] = [{'key': step.key, 'spec': None, 'login': step.is_login} for step in steps]
-        # The last resort: each step has its own, and an escalation may be waited for besides.
-        limit = timeout * len(chain) + 22 + (int(self.get_option('timeout')) if self.transport == 'ssh' else 0)
+        # The last resort: each step has its own.
+        limit = 22 + sum(step.limit(timeout) for step in steps)
 
         def on_progress(head: dict[str, Any], data: bytes) -> None:
             steps[head.get('hop', 0)].hear(head, data)

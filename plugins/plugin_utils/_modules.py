@@ -20,7 +20,7 @@ from ._news import News
 # Modules of ansible-core's that action plugins ask first; they change nothing.
 READING = ('ansible.modules.stat', 'ansible.modules.setup')
 # Action plugins that go on after these; those that then write files here.
-COMPARING = ('copy', 'unarchive')
+COMPARING = ('assemble', 'copy', 'unarchive')
 WRITING_HERE = ('fetch',)
 
 

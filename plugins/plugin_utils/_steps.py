@@ -30,6 +30,10 @@ class Step:
         """What the context before has to run."""
         raise NotImplementedError
 
+    def limit(self, timeout: int) -> int:
+        """Seconds that it may take, `timeout` of them for our code."""
+        return timeout
+
     def hear(self, head: dict[str, Any], data: bytes) -> None:
         """What its command says."""
 
@@ -60,6 +64,9 @@ class Login(Step):
         limit = self.connection.get_option('mitosis_max_interpreters')
         return dict(spec, most=int(limit), alive=[
             int(self.connection.get_option(f'mitosis_alive_{name}')) for name in ('interval', 'timeout')])
+
+    def limit(self, timeout: int) -> int:
+        return timeout + (int(self.connection.get_option('timeout')) if self.connection.transport == 'ssh' else 0)
 
     def hear(self, head: dict[str, Any], data: bytes) -> None:
         if self._client and head.get('stream') == 1 and not self._from_here:
@@ -101,6 +108,10 @@ class Escalation(Step):
         self._conversation = Conversation(self.connection, client, self._become)
         self._spec, self._boot = self._conversation.spec(boot, timeout), boot.encode()
         return self._spec
+
+    def limit(self, timeout: int) -> int:
+        from ._become import seconds_for_a_word
+        return timeout + seconds_for_a_word(self.connection)
 
     def hear(self, head: dict[str, Any], data: bytes) -> None:
         if self._conversation:

@@ -37,6 +37,8 @@ TASKS = (
     lambda r: {'raw': f'echo {r.choice(WORDS)} >>{FOLDER}/log; wc -l <{FOLDER}/log'},
     lambda r: {'fetch': {'src': f'{FOLDER}/{r.choice(["log", "{{ item }}"])}', 'flat': True,
                          'dest': f'{{{{ playbook_dir }}}}/{r.choice(["fetched", "{{ item }}"])}'}},
+    lambda r: {'assemble': {'dest': f'{FOLDER}/{r.choice(["same", "{{ item }}"])}', 'src': '{{ playbook_dir }}/parts',
+                            'remote_src': False}},
     lambda r: {'script': f'script.sh {r.choice(WORDS)}'},
     lambda r: {'set_fact': {'z': r.choice(WORDS)}},
     lambda r: {'debug': {'msg': r.choice(WORDS)}},
@@ -87,6 +89,9 @@ def test_random_loops(control: Control, stock: Control, seed: int):
     found = []
     for each in (stock, control):
         (each.folder / 'script.sh').write_text(f'#!/bin/sh\necho script $1 | tee -a {FOLDER}/log\n')
+        (each.folder / 'parts').mkdir()
+        for part in ('a', 'b'):
+            (each.folder / 'parts' / part).write_text(f'{part}\n')
         (each.folder / 'plain.j2').write_text("{{ item }} {{ x }} {{ n | default('-') }}\n")
         (each.folder / 'last.j2').write_text("{{ item }} {{ r.changed | default('-') }} {{ z is defined }}\n")
         path = each.folder / 'play.yml'
