@@ -152,6 +152,6 @@ def drop(names):
     """Remove modules from sys.modules and from their packages."""
     for name in list(names):
         sys.modules.pop(name, None)
-        parent, _, leaf = name.rpartition('.')
+        parent, _dot, leaf = name.rpartition('.')
         if parent in sys.modules and hasattr(sys.modules[parent], leaf):
             delattr(sys.modules[parent], leaf)

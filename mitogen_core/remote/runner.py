@@ -208,7 +208,7 @@ class Supervisor(object):
                 if e.args[0] != errno.EINTR:
                     raise
                 continue
-            for fd, _ in events:
+            for fd, _event in events:
                 if fd in chunks:
                     data = read(fd, READ_SIZE)
                     if data:
@@ -230,7 +230,7 @@ class Supervisor(object):
                 break
         for fd in chunks:
             # What is there now; a daemon that goes on writing is not waited for.
-            for _ in range(64):
+            for _turn in range(64):
                 data = read(fd, READ_SIZE)
                 if not data:
                     break

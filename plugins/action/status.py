@@ -30,7 +30,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             answer.update(changed=False, running=False, lines=[], tree={})
             return dict(answer)
         try:
-            tree, _ = client.call(ROOT, 'status', 'tree', {}, timeout=SECONDS, what='what the multiplexer knows')
+            tree, _bulk = client.call(ROOT, 'status', 'tree', {}, timeout=SECONDS, what='what the multiplexer knows')
         except MitosisError as e:
             raise AnsibleActionFail(f'mitosis: {e}') from None
         finally:

@@ -33,8 +33,9 @@ class Loader(SourceFileLoader):
         kept = os.path.join(folder, f'{fullname}.code')
         try:
             with open(kept, 'rb') as file:
-                code: CodeType | None = marshal.loads(file.read())
-                return code
+                if os.fstat(file.fileno()).st_uid == os.geteuid():
+                    code: CodeType | None = marshal.loads(file.read())
+                    return code
         except (OSError, ValueError, EOFError, TypeError):
             pass
         code = super().get_code(fullname)
@@ -67,4 +68,7 @@ class Finder:
 
 if PREFIX and not any(type(finder).__name__ == 'Finder' and type(finder).__module__ == __name__
                       for finder in sys.meta_path):
-    sys.meta_path.insert(0, Finder())  # type: ignore[arg-type]
+    # Before Ansible's own, which is the first of all but where its tests guard imports.
+    names = [type(finder).__name__ for finder in sys.meta_path]
+    place = names.index('_AnsibleCollectionFinder') if '_AnsibleCollectionFinder' in names else 0
+    sys.meta_path.insert(place, Finder())  # type: ignore[arg-type]

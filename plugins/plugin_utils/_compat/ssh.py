@@ -86,7 +86,10 @@ class Command:
     def spec(self, remote: str, timeout: int) -> tuple[dict[str, Any], Callable[[], None]]:
         """What the multiplexer needs to run it with `remote` as the command, and a function to call after that."""
         connection = self._connection
-        environment, release = self._environment(), lambda: None
+        environment = self._environment()
+
+        def release() -> None:
+            pass
         if hasattr(connection, '_init_shm'):
             more = connection._init_shm().get('env')
             if more:
