@@ -43,7 +43,9 @@ def prepare(call):
 
 def new_root():
     """A path that nobody else has, for a zip file that in most cases is never written."""
-    return '/tmp/ansible_payload_%016x/ansible_payload.zip' % random.SystemRandom().getrandbits(64)
+    # Nobody can guess it, and write_zip makes the folder or fails.
+    number = random.SystemRandom().getrandbits(64)
+    return '/tmp/ansible_payload_%016x/ansible_payload.zip' % number  # nosec B108
 
 
 def write_zip(finder, date_time):

@@ -259,7 +259,7 @@ class Supervisor(object):
         for name in (BASIC, WARM_LOADER, 'runpy')[::2 if call[u'layout'] == 1 else 1]:
             try:
                 __import__(name)
-            except Exception:
+            except Exception:  # the call that needs it will tell
                 pass
         gc.collect()
         if hasattr(gc, 'freeze'):
@@ -271,14 +271,14 @@ class Supervisor(object):
         for name in imports[:50]:
             try:
                 __import__(name)
-            except Exception:
+            except Exception:  # as above
                 pass
         path = call.get(u'fqn', u'').replace('.', '/') + '.py'
         digest = self.store.files(call[u'closure']).get(path)
         if digest and digest not in self.store.codes:
             try:
                 self.store.code(digest, self.finder.root + '/' + path)
-            except Exception:
+            except Exception:  # as above
                 pass
         # One that is only used inline needs no other.
         if not self.fresh and not (self.kept and call.get(u'isolation') == 'inline'):

@@ -184,7 +184,7 @@ class Contexts:
         while True:
             try:
                 value, _bulk = client.call(ROOT, 'contexts', 'get', {'chain': chain}, what='a context', timeout=limit,
-                                       on_progress=on_progress)
+                                           on_progress=on_progress)
                 break
             except CallError as e:
                 index = getattr(e, 'more', {}).get('hop') or 0

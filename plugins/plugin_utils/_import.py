@@ -34,7 +34,7 @@ class Loader(SourceFileLoader):
         try:
             with open(kept, 'rb') as file:
                 if os.fstat(file.fileno()).st_uid == os.geteuid():
-                    code: CodeType | None = marshal.loads(file.read())
+                    code: CodeType | None = marshal.loads(file.read())  # nosec B302  # we wrote it
                     return code
         except (OSError, ValueError, EOFError, TypeError):
             pass

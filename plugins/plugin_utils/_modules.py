@@ -80,18 +80,24 @@ def start(connection: Any, client: Client, module: ansiballz.ModuleRun, become: 
     args.update(terms, tell=True, live=False)
     for _attempt in range(4):
         handle = client.start(ROOT, 'modules', 'run', args, module.payload.params.encode())
-        try:
-            client.wait(handle, f'module {module.payload.fqn}', on_progress=_passed)
-        except _Passed:
+        error = _refusal(client, handle, f'module {module.payload.fqn}')
+        if error is None:
             return handle
-        except CallError as e:
-            error = e
-        else:
-            raise ChannelError(f'an answer of module {module.payload.fqn} came before it was expected')
         if error.kind == 'need-context':
             raise Again  # it is another one by now
         _provide(connection, client, module, become, error)
     raise Stock('its code was not accepted')
+
+
+def _refusal(client: Client, handle: int, what: str) -> CallError | None:
+    """Why a request was not passed on to its context; None if it was."""
+    try:
+        client.wait(handle, what, on_progress=_passed)
+    except _Passed:
+        return None
+    except CallError as e:
+        return e
+    raise ChannelError(f'{what} was answered before it was passed on')
 
 
 def _passed(head: Any, data: bytes) -> None:

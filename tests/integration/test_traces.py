@@ -136,8 +136,8 @@ class Watch:
         with contextlib.suppress(OSError):
             status = path.stat()
             seen = status.st_mtime_ns, status.st_size
-            if stat.S_ISREG(status.st_mode) and (where.startswith('open') and not status.st_nlink
-                                                 or not where.startswith('open') and self._looked.get(path) != seen):
+            if stat.S_ISREG(status.st_mode) and ((where.startswith('open') and not status.st_nlink)
+                                                 or (not where.startswith('open') and self._looked.get(path) != seen)):
                 self._looked[path] = seen
                 self.note(path.read_bytes(), where)
 

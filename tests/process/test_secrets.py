@@ -141,6 +141,7 @@ def test_a_crash_leaves_no_core(limit: tuple[int, int], tmp_path: pathlib.Path):
     if not pid:
         os.chdir(tmp_path)
         supervisor.forbid_dumps()
+        signal.signal(signal.SIGSEGV, signal.SIG_DFL)  # pytest has its own
         os.kill(os.getpid(), signal.SIGSEGV)
         os._exit(0)
     status = os.waitpid(pid, 0)[1]

@@ -100,7 +100,7 @@ class Command:
                     stock._clean_resources(lambda self: None)(connection)
         argv = [*self.argv[:-1], remote]
         spec = {'name': f'ssh to {connection.host}', 'argv': argv, 'env': environment, 'cwd': os.getcwd(),
-                'timeout': timeout, 'password_fd': self.password_fd, 'password': None}
+                'timeout': timeout, 'password_fd': self.password_fd}
         if self.password_fd is not None:
             spec['password'] = self.secret
         return spec, release
