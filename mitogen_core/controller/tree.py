@@ -283,7 +283,7 @@ class Tree:
         head = {'slot': slot, 'value': value, 'keep': keep}
         future = self.connection.service(ROOT, 'channels', 'publish', head, bulk, convert=lambda number, bulk: number)
         self._published.add(future)
-        future.add_done_callback(self._published.discard)  # type: ignore[arg-type]
+        future.add_done_callback(self._published.discard)
         return future
 
     def flush(self, timeout: float | None = None) -> None:

@@ -86,7 +86,7 @@ class Finder(object):
         return None
 
     def exec_module(self, module):
-        exec(self.get_code(module.__name__), module.__dict__)  # nosec: code comes from above alone
+        exec(self.get_code(module.__name__), module.__dict__)  # nosec  # code comes from above alone
         if module.__name__ == BASIC:
             ours(module)
 

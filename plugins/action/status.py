@@ -16,7 +16,7 @@ from ..plugin_utils import _runtime
 SECONDS = 30
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]
+class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     BYPASS_HOST_LOOP = True
     _VALID_ARGS: frozenset[str] = frozenset()

@@ -208,3 +208,54 @@ def test_traces(debug: bool, network: Hosts, control: Control, stock: Control, g
                      ('environment-secret', 'environ there'), ('async-secret', 'file there')}
     assert ours - usual - BRIEF == set()
     assert debug or ours <= SHOWN
+
+
+# Breaks code of ours, in the process that workers are forked from, where it has a password in hand.
+BREAK = '''
+DOCUMENTATION = """
+name: breaks
+type: notification
+short_description: Breaks things
+description: See test_traces.py.
+"""
+import importlib
+import os
+
+from ansible.plugins.callback import CallbackBase
+
+EXPRESS = 'ansible_collections.mitosis.express.'
+NAME, ATTRIBUTE, METHOD = os.environ['BREAK'].split(':')
+
+
+class CallbackModule(CallbackBase):
+    CALLBACK_NAME = 'breaks'
+
+    def v2_playbook_on_start(self, playbook):
+        owner = getattr(importlib.import_module(EXPRESS + NAME), ATTRIBUTE)
+        real = getattr(owner, METHOD)
+
+        def broken(self, *args, **kwargs):
+            found = real(self, *args, **kwargs)
+            if METHOD not in ('tell', 'call') or 'input' in args or 'get' in args:
+                raise ValueError('it is broken')
+            return found
+        setattr(owner, METHOD, broken)
+'''
+BROKEN = ['plugins.plugin_utils._compat.ssh:Command:spec', 'plugins.plugin_utils._become:Conversation:__call__',
+          'plugins.plugin_utils._become:Conversation:key_of', 'mitogen_core.controller.client:Client:tell',
+          'mitogen_core.controller.client:Client:call']
+
+
+@pytest.mark.parametrize('what', BROKEN)
+def test_breaks(what: str, network: Hosts, control: Control, tmp_path: pathlib.Path) -> None:
+    """Neither a traceback nor a message has a password in it."""
+    control.add_inventory('secrets.ini', HOSTS.format(address=network.addresses['t1']))
+    (tmp_path / 'callbacks').mkdir()
+    (tmp_path / 'callbacks' / 'breaks.py').write_text(BREAK)
+    env = {'BREAK': what, 'ANSIBLE_CALLBACK_PLUGINS': f'{HERE}/callback_plugins:{tmp_path}/callbacks',
+           'ANSIBLE_CALLBACKS_ENABLED': 'record,breaks', 'ANSIBLE_DISPLAY_TRACEBACK': 'always', 'ANSIBLE_DEBUG': '1',
+           'ANSIBLE_LOG_PATH': str(tmp_path / 'log'), 'MITOSIS_LOG': str(tmp_path / 'own-log')}
+    done = control.adhoc('sudo,login', '-m', 'command', '-a', 'id', '-b', '-vvvvv', env=env)
+    assert done.code and 'it is broken' in done.text, str(done)
+    told = done.text + control.recorded() + ''.join(path.read_text() for path in tmp_path.glob('*log'))
+    assert 'Traceback' in told and [secret for secret in PASSWORDS if secret in told] == []

@@ -149,7 +149,7 @@ class Stream(io.TextIOBase):
 
 def separate_streams() -> None:
     if isinstance(sys.stdout, io.StringIO):
-        sys.stdout, sys.stderr = Stream(), Stream()  # type: ignore[assignment]
+        sys.stdout, sys.stderr = Stream(), Stream()
 
 
 def send_failure(final_q: Any, entry: Entry, text: str) -> None:
