@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import errno
 import os
 import select
 import socket
+import stat
+import struct
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
@@ -173,7 +176,7 @@ class Client:
 
     def get(self, context: int, path: str) -> Iterator[bytes]:
         """The chunks of a file of a context's host."""
-        return (chunk for _, chunk in self.pieces(context, path) if chunk)
+        return (chunk for _mode, chunk in self.pieces(context, path) if chunk)
 
     def pieces(self, context: int, path: str, first: tuple[int, bytes] | None = None) -> Iterator[tuple[int, bytes]]:
         """Mode and chunks of a file of a context's host, at least one.  `first`: those of its first SMALL_FILE bytes,
@@ -231,15 +234,36 @@ def plain(value: Any) -> Any:
 
 
 def connect(path: str) -> socket.socket:
-    """Connect to a Unix socket, also where `path` is longer than the system's socket addresses."""
+    """Connect to a Unix socket, also where `path` is longer than the system's socket addresses.
+
+    Raises PermissionError, which is an OSError, where another user might listen there, or does.
+    """
+    check_private(os.path.dirname(path))
     found = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with address(path) as short:
             found.connect(short)
+        if not is_ours(found):
+            raise PermissionError(errno.EACCES, 'a process of another user listens there', path)
     except OSError:
         found.close()
         raise
     return found
+
+
+def check_private(folder: str) -> None:
+    """Raises PermissionError where `folder` is not this user's alone, OSError where there is none."""
+    status = os.lstat(folder)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o077:
+        raise PermissionError(errno.EACCES, 'it is not a folder of this user alone', folder)
+
+
+def is_ours(connection: socket.socket) -> bool:
+    """Is a process of this user at the other end of a Unix socket?  Where the system does not tell, its folder does."""
+    if not hasattr(socket, 'SO_PEERCRED'):
+        return True
+    data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize('3i'))
+    return int(struct.unpack('3i', data)[1]) == os.geteuid()
 
 
 class address:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,18 @@ class Login(Child):
         self._tell: Callable[[str], None] | None = None
         mux.contexts.processes.add(self)
         super().__init__(mux, call, args)
+
+    def start(self, args: dict[str, Any], ends: tuple[int, ...], tty: bool) -> int:
+        limit = self.broker.core_limit
+        if limit is None:
+            return int(super().start(args, ends, tty))
+        # What runs there, a user's modules too, keeps the limit that the run has.
+        ours = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, limit)
+        try:
+            return int(super().start(args, ends, tty))
+        finally:
+            resource.setrlimit(resource.RLIMIT_CORE, ours)
 
     def heard(self, data: bytes) -> None:
         self.tail = (self.tail + data)[-TAIL:]

@@ -16,7 +16,7 @@ def minify(source: str) -> str:
     out: list[str] = []
     depth, line, fresh = 0, 1, True
     tokens = list(tokenize.generate_tokens(io.StringIO(source).readline))
-    for index, (kind, text, (start, _), (end, _), _) in enumerate(tokens):
+    for index, (kind, text, (start, _column), (end, _end), _line) in enumerate(tokens):
         depth += (kind == tokenize.INDENT) - (kind == tokenize.DEDENT)
         if kind in _UNSEEN:
             continue

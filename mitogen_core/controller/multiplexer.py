@@ -12,7 +12,6 @@ import itertools
 import os
 import resource
 import socket
-import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -45,6 +44,7 @@ from ..wire.router import DELIVER, REFUSE, UP, Router
 from . import bootstrap
 from .calls import ClientCall, OwnCall, Pending, Requests
 from .channels import Channels
+from .client import is_ours
 from .contexts import Contexts
 from .log import Log
 from .modules import Modules
@@ -66,7 +66,7 @@ class Multiplexer:
         self.reaper = Reaper(self.loop)
         self.router = Router(ROOT)
         self.boot = {'code': bootstrap.boot_code(), 'parent': ROOT, 'alive': ALIVE,
-                     'late': {service: digest for service, (digest, _) in bootstrap.late_code().items()}}
+                     'late': {service: digest for service, (digest, _blob) in bootstrap.late_code().items()}}
         self.clients: dict[int, Link] = {}
         self.children: dict[int, Any] = {}
         self.pending, self.calls = Requests(), Requests()
@@ -83,6 +83,8 @@ class Multiplexer:
         self.services: dict[str, Any] = {'contexts': self.contexts, 'modules': self.modules, 'channels': self.channels,
                                          'status': self.status}
         self.profile: Any = None
+        # RLIMIT_CORE for what is started, where this process has one of its own.
+        self.core_limit: tuple[int, int] | None = None
         self.listener = listener
         listener.setblocking(False)
         self._listen()
@@ -104,14 +106,14 @@ class Multiplexer:
 
     def _accept(self) -> None:
         try:
-            connection, _ = self.listener.accept()
+            connection, _address = self.listener.accept()
         except OSError as e:
             if e.errno in (errno.EMFILE, errno.ENFILE):
                 # The loop would tell of it again and again; until others end, it waits.
                 self.loop.watch(self.listener.fileno())
                 self.loop.later(FULL_SECONDS, self._listen)
             return
-        if peer_uid(connection) not in (os.getuid(), None):
+        if not is_ours(connection):
             self.log.write(40, 'a process of another user tried to connect')
             connection.close()
             return
@@ -164,12 +166,12 @@ class Multiplexer:
     def _on_client_close(self, link: Link, reason: str) -> None:
         client = link.name
         del self.clients[client], self.assemblers[client]
-        for key, (context, _) in self.pending.of(client):
+        for key, (context, _since) in self.pending.of(client):
             target = self.router.link_of(context)
             # Telling one may end its link, and so other requests.
             if self.pending.pop(key, None) is not None and target is not None:
                 self.children[target].link.send(Frame(context, client, CANCEL, 0, pack(key[1])))
-        for _, call in self.calls.of(client):
+        for _key, call in self.calls.of(client):
             call.cancel()
         self.contexts.client_gone(client)
 
@@ -192,7 +194,9 @@ class Multiplexer:
             service, method, args = head
             handler = getattr(self.services[service], 'do_' + method)
         except (ValueError, TypeError, KeyError, AttributeError):
-            call.fail('service', f'no such service: {head!r:.200}')
+            # Without its arguments, in which a password may be.
+            names = [name for name in head[:2] if isinstance(name, str)] if isinstance(head, list) else []
+            call.fail('service', f'no such service: {".".join(names):.200}')
             return
         try:
             handler(call, args, bulk)
@@ -323,7 +327,7 @@ class Multiplexer:
             return
         self.log.write(30, f'{name}: {SILENT % seconds if seconds else "it is back"}')
         # A client that turns out to be gone takes what it waits for along.
-        for (client, handle), (context, _) in list(self.pending.items()):
+        for (client, handle), (context, _since) in list(self.pending.items()):
             if client in self.clients and self.router.link_of(context) == link.name:
                 news = ['progress', {'silent': int(seconds), 'name': name}]
                 self.clients[client].send(*frames(client, ROOT, handle, 0, news, b'', MORE))
@@ -340,7 +344,7 @@ class Multiplexer:
 
     def _mourn(self, context: int, text: str) -> None:
         """Tell all who wait for this context."""
-        for (client, handle), (callee, _) in list(self.pending.items()):
+        for (client, handle), (callee, _since) in list(self.pending.items()):
             # Telling one may end its link, and so its other requests.
             if callee == context and self.pending.pop((client, handle), None) is not None:
                 self.dead(client, handle, text)
@@ -370,12 +374,3 @@ class Multiplexer:
         self.serve_while(lambda: bool(self.contexts.processes), 3)
         for child in list(self.contexts.processes):
             child.kill()
-
-
-def peer_uid(connection: socket.socket) -> int | None:
-    """The user at the other end of a Unix socket; None where the system does not tell."""
-    if hasattr(socket, 'SO_PEERCRED'):
-        data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize('3i'))
-        return int(struct.unpack('3i', data)[1])
-    return None
-

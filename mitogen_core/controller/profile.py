@@ -97,9 +97,9 @@ def table(folder: str, rows: int) -> list[str]:
         merged.add(*files[role][1:])
         stats: dict[Any, Any] = merged.stats  # type: ignore[attr-defined]
         found = sorted(stats.items(), key=lambda item: -item[1][2])
-        own = sum(row[2] for _, row in found)
+        own = sum(row[2] for _function, row in found)
         lines += ['', f'{role}: {len(files[role])} processes, {own:.3f} s', '     calls    own s  total s']
-        for (file, line, function), (_, calls, own, total, _) in found[:rows]:
+        for (file, line, function), (_primitive, calls, own, total, _callers) in found[:rows]:
             place = f'{"/".join(file.split("/")[-2:])}:{line} ' if line else ''
             lines.append(f'{calls:>10} {own:>8.3f} {total:>8.3f}  {place}{function}')
     return lines[1:]

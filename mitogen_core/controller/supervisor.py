@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 
-from .client import PROFILE, SOCKET, Client, StartError, address
+from .client import PROFILE, SOCKET, Client, StartError, address, check_private
 
 START_SECONDS = 30
 LOCK = 'mux.lock'
@@ -59,7 +59,11 @@ def connect(folder: str, watched: int, log: str = '') -> Client:
         return Client(path)
     except OSError:
         pass
-    lock = os.open(os.path.join(folder, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        check_private(folder)
+        lock = os.open(os.path.join(folder, LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as e:
+        raise StartError(f'the multiplexer can not be reached: {folder}: {e.strerror}') from e
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         try:
@@ -94,10 +98,12 @@ def main() -> None:
         os.dup2(null, target)
     os.close(null)
     raise_limit()
+    core_limit = forbid_dumps()
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     mux = Multiplexer(listener, Log(os.environ.get('MITOSIS_LOG', ''), log), folder)
+    mux.core_limit = core_limit
     if os.environ.get(PROFILE):
         from .profile import Contexts
         mux.profile = Contexts(mux, os.environ[PROFILE])
@@ -121,6 +127,7 @@ def main() -> None:
 
 def bind(path: str) -> socket.socket:
     """A listening socket at `path`; one that a dead process left there is replaced."""
+    check_private(os.path.dirname(path))
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         os.unlink(path)
@@ -142,6 +149,17 @@ def raise_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, 65536), hard))
         except (ValueError, OSError):
             pass
+
+
+def forbid_dumps() -> tuple[int, int]:
+    """Have no core dump of this process, in whose memory passwords are; returns the limit that it had.
+
+    Where cores are piped to a program, Linux does so for a limit of 0 too, but not for one of 1; and as a file that
+    would be too small.
+    """
+    limit = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (1 if limit[1] and sys.platform == 'linux' else 0, limit[1]))
+    return limit
 
 
 def watch_process(pid: int) -> int:
@@ -167,4 +185,3 @@ def when_ended(loop: object, pid: int, fd: int, callback: Callable[[], None]) ->
             pass
         loop.later(0.5, look)  # type: ignore[attr-defined]
     look()
-

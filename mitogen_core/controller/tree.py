@@ -231,7 +231,7 @@ class Tree:
                 sent = True
                 self._service('input', {'token': head['token']}, password.encode() + b'\n')
         future = self.connection.service(ROOT, 'contexts', 'get', {'chain': chain}, on_progress=on_progress)
-        answer, _ = future.result()
+        answer, _bulk = future.result()
         return Context(self, chain, answer['ids'][-1], {str(key): item for key, item in answer['hellos'][-1].items()})
 
     def _service(self, method: str, args: dict[str, Any], bulk: bytes = b'') -> Future:
@@ -255,7 +255,7 @@ class Tree:
         found = self._closures.get(function)
         if not found:
             found = closure_of(function)
-            missing, _ = self.connection.service(ROOT, 'modules', 'define', {
+            missing, _bulk = self.connection.service(ROOT, 'modules', 'define', {
                 'payload': found.digest, 'closure': found.digest, 'digests': list(found.files)},
                 found.listing).result(SECONDS)
             for digest in missing:
@@ -283,7 +283,7 @@ class Tree:
         head = {'slot': slot, 'value': value, 'keep': keep}
         future = self.connection.service(ROOT, 'channels', 'publish', head, bulk, convert=lambda number, bulk: number)
         self._published.add(future)
-        future.add_done_callback(self._published.discard)  # type: ignore[arg-type]
+        future.add_done_callback(self._published.discard)
         return future
 
     def flush(self, timeout: float | None = None) -> None:

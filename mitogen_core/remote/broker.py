@@ -239,7 +239,7 @@ class Broker(object):
             self.log(30, 'no use for %r' % frame)
 
     def _deliver_from_child(self, link, frame):
-        head, _ = unpack(frame.payload)
+        head, _bulk = unpack(frame.payload)
         if frame.handle == GET_MODULE:
             self.get_code(set(head), lambda digest: link.send(
                 *frames(frame.src, self.id, LOAD_MODULE, 0, {u'digest': digest}, self.store.blobs[digest])))
@@ -285,7 +285,8 @@ class Broker(object):
             else:
                 handler(call, args, bulk)
         else:
-            call.fail('service', 'no such service: %.200r' % (head,))
+            # Without its arguments, in which a password may be.
+            call.fail('service', 'no such service: %.200s' % '.'.join(to_text(name) for name in head[:2]))
 
     def _load(self, name, digest):
         """A service that this process was not born with: texts of modules, of which the last one has it."""

@@ -222,7 +222,7 @@ class Command(object):
         self._held = set()
         for fd in list(self._open):
             # What is there now; a child in the background that goes on writing is not waited for.
-            for _ in range(64):
+            for _turn in range(64):
                 if fd not in self._open or not self._readable(fd):
                     break
             self._shut(fd)

@@ -39,8 +39,9 @@ def main(code, texts):
     os.close(null)
     sys.argv[:] = ['']
     loop = Loop()
-    broker = Broker(loop, head[u'child'], fds, {u'code': code, u'texts': texts, u'parent': head[u'id'],
-                                             u'alive': head.get(u'alive', ALIVE), u'late': head.get(u'late', {})})
+    boot = {u'code': code, u'texts': texts, u'parent': head[u'id'], u'alive': head.get(u'alive', ALIVE),
+            u'late': head.get(u'late', {})}
+    broker = Broker(loop, head[u'child'], fds, boot)
     broker.parent.event('hello')
     broker.parent.keep_alive(*(tuple(broker.boot[u'alive']) + (broker.on_silence,)))
     broker.parent.send(Frame(head[u'id'], broker.id, HELLO, 0, pack(broker.hello())))

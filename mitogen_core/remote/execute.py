@@ -43,7 +43,9 @@ def prepare(call):
 
 def new_root():
     """A path that nobody else has, for a zip file that in most cases is never written."""
-    return '/tmp/ansible_payload_%016x/ansible_payload.zip' % random.SystemRandom().getrandbits(64)
+    # Nobody can guess it, and write_zip makes the folder or fails.
+    number = random.SystemRandom().getrandbits(64)
+    return '/tmp/ansible_payload_%016x/ansible_payload.zip' % number  # nosec B108
 
 
 def write_zip(finder, date_time):
@@ -86,7 +88,7 @@ def run_module(finder, call, params):
 def call_function(call):
     """Import a function from the closure and call it; returns its value."""
     prepare(call)
-    module, _, name = to_native(call[u'function']).partition(':')
+    module, _colon, name = to_native(call[u'function']).partition(':')
     __import__(module)
     kwargs = dict((to_native(key), value) for key, value in (call.get(u'kwargs') or {}).items())
     return getattr(sys.modules[module], name)(*(call.get(u'args') or ()), **kwargs)
@@ -145,4 +147,3 @@ def describe_error():
     """(type name, traceback) of the exception being handled, as text."""
     kind = sys.exc_info()[0]
     return fs_text(kind.__name__), fs_text(traceback.format_exc())
-

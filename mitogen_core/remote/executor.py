@@ -79,6 +79,7 @@ def rehearse(finder, like):
     """Touch what a call of the closure `like` will touch: the memory shared with the supervisor is copied now, page by
     page, and not while somebody waits."""
     finder.use(finder.store.files(like))
+    # pylint: disable=unidiomatic-typecheck
     for module in list(sys.modules.values()):
         # By their types alone: a lazy object, such as six has, would import something when it is asked.
         for value in list(getattr(module, '__dict__', {}).values()):

@@ -86,7 +86,7 @@ class Finder(object):
         return None
 
     def exec_module(self, module):
-        exec(self.get_code(module.__name__), module.__dict__)
+        exec(self.get_code(module.__name__), module.__dict__)  # nosec  # code comes from above alone
         if module.__name__ == BASIC:
             ours(module)
 
@@ -152,6 +152,6 @@ def drop(names):
     """Remove modules from sys.modules and from their packages."""
     for name in list(names):
         sys.modules.pop(name, None)
-        parent, _, leaf = name.rpartition('.')
+        parent, _dot, leaf = name.rpartition('.')
         if parent in sys.modules and hasattr(sys.modules[parent], leaf):
             delattr(sys.modules[parent], leaf)

@@ -70,7 +70,7 @@ def _umask():
 
 def _atexit_count():
     counter = getattr(atexit, '_ncallbacks', None)
-    return counter() if counter else len(getattr(atexit, '_exithandlers', ()))
+    return len(getattr(atexit, '_exithandlers', ())) if counter is None else counter()
 
 
 def _blocked():

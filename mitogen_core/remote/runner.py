@@ -208,7 +208,7 @@ class Supervisor(object):
                 if e.args[0] != errno.EINTR:
                     raise
                 continue
-            for fd, _ in events:
+            for fd, _event in events:
                 if fd in chunks:
                     data = read(fd, READ_SIZE)
                     if data:
@@ -230,7 +230,7 @@ class Supervisor(object):
                 break
         for fd in chunks:
             # What is there now; a daemon that goes on writing is not waited for.
-            for _ in range(64):
+            for _turn in range(64):
                 data = read(fd, READ_SIZE)
                 if not data:
                     break
@@ -259,7 +259,7 @@ class Supervisor(object):
         for name in (BASIC, WARM_LOADER, 'runpy')[::2 if call[u'layout'] == 1 else 1]:
             try:
                 __import__(name)
-            except Exception:
+            except Exception:  # the call that needs it will tell
                 pass
         gc.collect()
         _trim()
@@ -272,14 +272,14 @@ class Supervisor(object):
         for name in imports[:50]:
             try:
                 __import__(name)
-            except Exception:
+            except Exception:  # as above
                 pass
         path = call.get(u'fqn', u'').replace('.', '/') + '.py'
         digest = self.store.files(call[u'closure']).get(path)
         if digest and digest not in self.store.codes:
             try:
                 self.store.code(digest, self.finder.root + '/' + path)
-            except Exception:
+            except Exception:  # as above
                 pass
         # One that is only used inline needs no other.
         if not self.fresh and not (self.kept and call.get(u'isolation') == 'inline'):

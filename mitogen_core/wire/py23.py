@@ -7,10 +7,12 @@ import time
 PY2 = sys.version_info[0] == 2
 
 if PY2:
-    text_type = unicode  # noqa: F821
-    integer_types = (int, long)  # noqa: F821
-    # The real-time clock of times(2) does not jump when the wall clock is set.
-    monotonic = lambda: os.times()[4]  # noqa: E731
+    text_type = unicode  # noqa: F821  # pylint: disable=undefined-variable
+    integer_types = (int, long)  # noqa: F821  # pylint: disable=undefined-variable
+
+    def monotonic():
+        # The real-time clock of times(2) does not jump when the wall clock is set.
+        return os.times()[4]
 else:
     text_type = str
     integer_types = (int,)

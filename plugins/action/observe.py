@@ -15,7 +15,7 @@ from ..plugin_utils._connection import Express
 ACCELERATED = ''
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]
+class ActionModule(ActionBase):
     """Never fails by what the other action returns, so that failures can be compared too."""
 
     TRANSFERS_FILES = False

@@ -16,7 +16,7 @@ from ..plugin_utils import _runtime
 SECONDS = 30
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]
+class ActionModule(ActionBase):
     TRANSFERS_FILES = False
     BYPASS_HOST_LOOP = True
     _VALID_ARGS: frozenset[str] = frozenset()
@@ -30,7 +30,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             answer.update(changed=False, running=False, lines=[], tree={})
             return dict(answer)
         try:
-            tree, _ = client.call(ROOT, 'status', 'tree', {}, timeout=SECONDS, what='what the multiplexer knows')
+            tree, _bulk = client.call(ROOT, 'status', 'tree', {}, timeout=SECONDS, what='what the multiplexer knows')
         except MitosisError as e:
             raise AnsibleActionFail(f'mitosis: {e}') from None
         finally:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 DOCUMENTATION = """
 name: any
-author: Mitosis contributors
+author: Mitosis contributors (@mitosis-express)
 short_description: Connect by any other connection plugin, accelerated
 version_added: 0.1.0
 description:
@@ -24,7 +24,8 @@ from typing import Any
 from ansible.errors import AnsibleError
 from ansible.plugins.connection import ConnectionBase
 
-from ..plugin_utils import _import  # noqa: F401  (first: it makes the others cheap)
+# First: it makes the others cheap.
+from ..plugin_utils import _import  # noqa: F401  # pylint: disable=unused-import
 from ..plugin_utils._adapted import load
 from ..plugin_utils._compat.callers import Maker
 from ..plugin_utils._names import ANY, INNER

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 DOCUMENTATION = """
 name: local
-author: Mitosis contributors
+author: Mitosis contributors (@mitosis-express)
 short_description: Execute on the controller, accelerated
 version_added: 0.1.0
 description:
@@ -15,7 +15,8 @@ options: {}
 
 from ansible.plugins.connection.local import Connection as Stock
 
-from ..plugin_utils import _import  # noqa: F401  (first: it makes the others cheap)
+# First: it makes the others cheap.
+from ..plugin_utils import _import  # noqa: F401  # pylint: disable=unused-import
 from ..plugin_utils._compat.options import define
 from ..plugin_utils._connection import Express
 from ..plugin_utils._login import LocalLogin

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 DOCUMENTATION = """
 name: selfcheck_verdict
-author: Mitosis contributors
+author: Mitosis contributors (@mitosis-express)
 short_description: Compare what the same tasks returned the stock way and accelerated
 version_added: 0.1.0
 description:

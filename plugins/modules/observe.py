@@ -3,7 +3,7 @@ from __future__ import annotations
 
 DOCUMENTATION = """
 module: observe
-author: Mitosis contributors
+author: Mitosis contributors (@mitosis-express)
 short_description: Run another module, and say how long it took and whether it was accelerated
 version_added: 0.1.0
 description:

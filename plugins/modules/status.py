@@ -3,7 +3,7 @@ from __future__ import annotations
 
 DOCUMENTATION = """
 module: status
-author: Mitosis contributors
+author: Mitosis contributors (@mitosis-express)
 short_description: Show the contexts of this run, their links, and who waits for whom
 version_added: 0.1.0
 description:

@@ -90,7 +90,7 @@ class Express(Contexts, Unawaited, Transfers):
         self._note_maker()
         # Modules arrive in one piece, whatever the configuration says; a variable is about this host or task.
         self._pipelines = not {'ansible_pipelining', 'ansible_ssh_pipelining'} & set(var_options or ()) \
-            or not self.has_option('pipelining') or bool(super().get_option('pipelining'))  # type: ignore[misc]
+            or not self.has_option('pipelining') or bool(super().get_option('pipelining'))
 
     def _note_maker(self) -> None:
         """Whose connection it is, for now: another host's or item's may come after."""
@@ -110,7 +110,7 @@ class Express(Contexts, Unawaited, Transfers):
     def get_option(self, option: str, *args: Any, **kwargs: Any) -> Any:
         if option == 'pipelining' and not self._stock_wished():
             return self._pipelines
-        return super().get_option(option, *args, **kwargs)  # type: ignore[misc]
+        return super().get_option(option, *args, **kwargs)
 
     def is_pipelining_enabled(self, wrap_async: bool = False) -> bool:
         """2.19 and later; true for become plugins too whose own command could not be fed on stdin."""

@@ -122,7 +122,7 @@ class Contexts:
         def run(argv: list[str], data: bytes) -> tuple[int, bytes, bytes]:
             context = self._reach(client, steps, None)
             head, output = client.call(context, 'processes', 'exec', {'tty': False, 'cwd': None, 'argv': argv}, data,
-                                    timeout=seconds, what=f'{argv[0]} on {self.via()}')
+                                       timeout=seconds, what=f'{argv[0]} on {self.via()}')
             return int(head['rc']), output[:head['out']], output[head['out']:]
         return run
 
@@ -215,8 +215,8 @@ class Contexts:
             client.wait(begun, 'a context', limit, on_progress)
         while True:
             try:
-                value, _ = client.call(ROOT, 'contexts', 'get', {'chain': chain}, what='a context', timeout=limit,
-                                       on_progress=on_progress)
+                value, _bulk = client.call(ROOT, 'contexts', 'get', {'chain': chain}, what='a context', timeout=limit,
+                                           on_progress=on_progress)
                 break
             except CallError as e:
                 index = getattr(e, 'more', {}).get('hop') or 0

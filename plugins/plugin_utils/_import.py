@@ -6,8 +6,10 @@ worker, for every task.  Importing this module is enough.
 
 from __future__ import annotations
 
+import contextlib
 import marshal
 import os
+import stat
 import sys
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import cache_from_source, spec_from_file_location
@@ -28,25 +30,36 @@ class Loader(SourceFileLoader):
         beside = cache_from_source(self.path)
         if os.path.exists(beside):
             return super().get_code(fullname)
-        # This run's own folder in Ansible's local temporary one: both are private.
         folder = os.path.join(C.DEFAULT_LOCAL_TMP, 'mitosis')
+        if not _private(folder):
+            return super().get_code(fullname)
         kept = os.path.join(folder, f'{fullname}.code')
         try:
             with open(kept, 'rb') as file:
-                code: CodeType | None = marshal.loads(file.read())
+                code: CodeType | None = marshal.loads(file.read())  # nosec B302  # we wrote it
                 return code
         except (OSError, ValueError, EOFError, TypeError):
             pass
         code = super().get_code(fullname)
         if not os.path.exists(beside):
             try:
-                os.makedirs(folder, 0o700, exist_ok=True)
                 with open(f'{kept}.{os.getpid()}', 'wb') as part:
                     part.write(marshal.dumps(code))
                 os.rename(part.name, kept)
             except OSError:
                 pass
         return code
+
+
+def _private(folder: str) -> bool:
+    """Is this run's own folder there, in Ansible's local temporary one, and nobody else's?"""
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
+        status = os.lstat(folder)
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.geteuid() and not status.st_mode & 0o077
 
 
 class Finder:
@@ -67,4 +80,7 @@ class Finder:
 
 if PREFIX and not any(type(finder).__name__ == 'Finder' and type(finder).__module__ == __name__
                       for finder in sys.meta_path):
-    sys.meta_path.insert(0, Finder())  # type: ignore[arg-type]
+    # Before Ansible's own, which is the first of all but where its tests guard imports.
+    names = [type(finder).__name__ for finder in sys.meta_path]
+    place = names.index('_AnsibleCollectionFinder') if '_AnsibleCollectionFinder' in names else 0
+    sys.meta_path.insert(place, Finder())

@@ -9,7 +9,7 @@ from ansible.errors import AnsibleConnectionFailure
 from ...mitogen_core.controller import content
 from ...mitogen_core.controller.client import Client
 from ...mitogen_core.wire.constants import FORWARD_MODULE, ROOT
-from ...mitogen_core.wire.errors import CallError
+from ...mitogen_core.wire.errors import CallError, ChannelError
 from . import _accounts, _runtime
 from ._compat import ansiballz, prose
 from ._guesses import Again
@@ -57,7 +57,7 @@ def run(connection: Any, client: Client, module: ansiballz.ModuleRun, become: An
     _accounts.make_way(client, names, keys)
     args, reads = _arguments(connection, module, keys), payload.fqn in READING
     on_sent = item and (item.passed if reads and connection.acting in COMPARING else item.sent)
-    for _ in range(4):
+    for _attempt in range(4):
         if item and item.has_way(keys):
             args.update({} if reads else item.terms, lane=list(item.lane), only=item.context, tell=True)
         try:
@@ -86,18 +86,26 @@ def start(connection: Any, client: Client, module: ansiballz.ModuleRun, become: 
     """Send a module's run on `terms` (lane and the like); returns the handle of its answer: see answer_of."""
     args = _arguments(connection, module, connection._keys(become, module.interpreter))
     args.update(terms, tell=True, live=False)
-    for _ in range(4):
+    for _attempt in range(4):
         handle = client.start(ROOT, 'modules', 'run', args, module.payload.params.encode())
-        try:
-            client.wait(handle, f'module {module.payload.fqn}', on_progress=_passed)
-        except _Passed:
+        error = _refusal(client, handle, f'module {module.payload.fqn}')
+        if error is None:
             return handle
-        except CallError as e:
-            error = e
         if error.kind == 'need-context':
             raise Again  # it is another one by now
         _provide(connection, client, module, become, error)
     raise Stock('its code was not accepted')
+
+
+def _refusal(client: Client, handle: int, what: str) -> CallError | None:
+    """Why a request was not passed on to its context; None if it was."""
+    try:
+        client.wait(handle, what, on_progress=_passed)
+    except _Passed:
+        return None
+    except CallError as e:
+        return e
+    raise ChannelError(f'{what} was answered before it was passed on')
 
 
 def _passed(head: Any, data: bytes) -> None:
@@ -134,7 +142,7 @@ def _provide(connection: Any, client: Client, module: ansiballz.ModuleRun, becom
 
 def _send_code(client: Client, payload: ansiballz.Payload) -> None:
     closure = Closure(ansiballz.unzip(payload.zip_data))
-    missing, _ = client.call(ROOT, 'modules', 'define', {
+    missing, _bulk = client.call(ROOT, 'modules', 'define', {
         'payload': payload.key, 'closure': closure.digest, 'digests': list(closure.files)}, closure.listing)
     for digest in missing:
         client.post(ROOT, FORWARD_MODULE, {'digest': digest}, closure.deflated(digest))

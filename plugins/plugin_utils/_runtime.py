@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from ansible import constants as C
 
-from ...mitogen_core.controller.client import PROFILE, SOCKET, Client
+from ...mitogen_core.controller.client import PROFILE, SOCKET, Client, StartError, check_private
 from ._baton import waiting
 
 T = TypeVar('T')
@@ -25,12 +25,17 @@ first_task = False
 
 
 def folder() -> str:
-    """A folder for this run and this user alone: Ansible's own local temporary folder is both."""
+    """A folder for this run and this user alone: Ansible's own local temporary folder is both.  Raises StartError where
+    it is not: somebody who may write to the folder that this lies in can put something else in its place."""
     path = os.path.join(C.DEFAULT_LOCAL_TMP, 'mitosis')
     try:
         os.mkdir(path, 0o700)
     except FileExistsError:
         pass
+    try:
+        check_private(path)
+    except OSError as e:
+        raise StartError(f'{path}: {e.strerror}') from e
     return path
 
 
@@ -58,7 +63,7 @@ def existing_client() -> Client | None:
     """A connection to a multiplexer that already runs, or None."""
     try:
         return Client(os.path.join(folder(), SOCKET))
-    except OSError:
+    except (OSError, StartError):
         return None
 
 

@@ -155,10 +155,12 @@ class Interpreter(Step):
 
 def of_hop(step: Step, name: str, host: str, error: CallError, retries_left: int) -> NoReturn:
     """As `step.failed`, of a step to a host that lies on the way to `host`: that host is UNREACHABLE."""
+    text = error.text
     try:
         step.failed(error, retries_left)
     except Stock:
-        text = 'it has no Python' if error.kind == 'no-python' else error.text
+        if error.kind == 'no-python':
+            text = 'it has no Python'
     except Refused as e:
         text = ' '.join((e.args[1] + e.args[2]).decode('utf-8', 'replace').split()) or f'exit code {e.args[0]}'
     except (AnsibleError, NoInterpreter) as e:

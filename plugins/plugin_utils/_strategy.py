@@ -98,7 +98,7 @@ class Accelerated:
             for name in NAMES.values():
                 connection_loader.get(name, class_only=True)
             self._start()
-        except (Unknown, OSError) as e:
+        except (Unknown, StartError, OSError) as e:
             self._methods = None
             display.warning(f'mitosis: {e}; everything runs the stock way')
 
@@ -177,7 +177,7 @@ class Accelerated:
         try:
             self._builder = Builder(building_folder(_runtime.folder()))
             self._builder.start(iterator)
-        except (AttributeError, OSError) as e:
+        except (AttributeError, StartError, OSError) as e:
             display.vvv(f'MITOSIS: modules are not built ahead: {e!r}')
 
     def run(self, iterator: Any, play_context: Any) -> Any:

@@ -108,7 +108,7 @@ class Transfers:
                 mode = 0o666
             with whole(out_path, mode | 0o200) as target:
                 target.write(chunk)
-                for chunk in News(self).watch((data for _, data in pieces), in_path, 0):
+                for chunk in News(self).watch((data for _mode, data in pieces), in_path, 0):
                     target.write(chunk)
         except (CallError, OSError) as e:
             raise AnsibleError(f'failed to transfer file to {in_path} {out_path}:\n{e}') from None

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 DOCUMENTATION = """
 name: free
-author: Mitosis contributors
+author: Mitosis contributors (@mitosis-express)
 short_description: The stock strategy free, accelerated
 version_added: 0.1.0
 description:
@@ -14,7 +14,8 @@ description:
 
 from ansible.plugins.strategy.free import StrategyModule as Stock
 
-from ..plugin_utils import _import  # noqa: F401  (first: it makes the others cheap)
+# First: it makes the others cheap.
+from ..plugin_utils import _import  # noqa: F401  # pylint: disable=unused-import
 from ..plugin_utils._strategy import Accelerated
 
 

@@ -9,7 +9,7 @@ import pytest
 from mitogen_core.controller import bootstrap
 from tests.support.sources import CORE, ROOT, python_files
 
-FOLDERS = ('mitogen_core', 'plugins', 'roles', 'tests')
+FOLDERS = ('mitogen_core', 'plugins', 'roles', 'tests', 'tools')
 
 
 def lines(path) -> int:

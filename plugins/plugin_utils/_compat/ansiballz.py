@@ -81,7 +81,7 @@ def _parse_2(data: bytes) -> Payload | None:
     lines = data[start:zip_at].split(b'\n')[2:]
     fields = {}
     for line in lines:
-        name, _, value = line.partition(b'=')
+        name, _equals, value = line.partition(b'=')
         if not value.endswith(b','):
             return None
         fields[name] = value[:-1]

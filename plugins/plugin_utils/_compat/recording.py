@@ -93,7 +93,7 @@ def _recording_shell(cls: Any) -> Any:
     if hasattr(cls, '_mitosis_notes'):
         return cls
 
-    class Recording(cls):  # type: ignore[misc, valid-type]
+    class Recording(cls):
         def env_prefix(self, **kwargs: Any) -> Any:
             result = super().env_prefix(**kwargs)
             if all(IDENTIFIER.match(name) for name in kwargs):  # else the shell takes the first word for a command
@@ -137,7 +137,7 @@ def _recording_become(cls: Any) -> Any:
     if hasattr(cls, '_mitosis_notes'):
         return cls
 
-    class Recording(cls):  # type: ignore[misc, valid-type]
+    class Recording(cls):
         def build_become_command(self, cmd: Any, shell: Any) -> Any:
             result = super().build_become_command(cmd, shell)
             if self._mitosis_notes is not None and cmd:

@@ -133,8 +133,8 @@ class Arrivals:
         self._came = came = threading.Event()
 
         class Results(collections.deque):  # type: ignore[type-arg]
-            def append(self, value: Any) -> None:
-                super().append(value)
+            def append(self, x: Any) -> None:
+                super().append(x)
                 came.set()
 
         class Requests(queue.Queue):  # type: ignore[type-arg]
@@ -143,7 +143,7 @@ class Arrivals:
                 came.set()
 
         requests = getattr(strategy, '_rpc_queue', None)
-        if type(getattr(strategy, '_results', None)) is not collections.deque \
+        if getattr(strategy, '_results', None).__class__ is not collections.deque \
                 or not hasattr(strategy, '_results_lock') or type(requests) not in (type(None), queue.Queue):
             raise Unknown('where results of workers arrive')
         with strategy._results_lock:

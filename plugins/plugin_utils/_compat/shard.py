@@ -80,7 +80,7 @@ class Shard:
                     else:
                         self.states[number] = DONE
         threads = [threading.Thread(target=contextvars.copy_context().run, args=(work,))
-                   for _ in range(min(self.width, len(self.entries)))]
+                   for _number in range(min(self.width, len(self.entries)))]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -122,7 +122,7 @@ def task_context(host: Any, task: Any, task_vars: Any) -> Any:
         return contextlib.nullcontext()
     from ansible._internal._task import TaskContext
     if core_version() < (2, 21):
-        return TaskContext(task)
+        return TaskContext(task)  # pylint: disable=missing-kwoa
     return TaskContext.create(task=task, task_vars=task_vars, host_name=host.name)
 
 
@@ -149,7 +149,7 @@ class Stream(io.TextIOBase):
 
 def separate_streams() -> None:
     if isinstance(sys.stdout, io.StringIO):
-        sys.stdout, sys.stderr = Stream(), Stream()  # type: ignore[assignment]
+        sys.stdout, sys.stderr = Stream(), Stream()
 
 
 def send_failure(final_q: Any, entry: Entry, text: str) -> None:

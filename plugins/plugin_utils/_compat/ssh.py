@@ -86,7 +86,10 @@ class Command:
     def spec(self, remote: str, timeout: int) -> tuple[dict[str, Any], Callable[[], None]]:
         """What the multiplexer needs to run it with `remote` as the command, and a function to call after that."""
         connection = self._connection
-        environment, release = self._environment(), lambda: None
+        environment = self._environment()
+
+        def release() -> None:
+            pass
         if hasattr(connection, '_init_shm'):
             more = connection._init_shm().get('env')
             if more:
@@ -97,7 +100,7 @@ class Command:
                     stock._clean_resources(lambda self: None)(connection)
         argv = [*self.argv[:-1], remote]
         spec = {'name': f'ssh to {connection.host}', 'argv': argv, 'env': environment, 'cwd': os.getcwd(),
-                'timeout': timeout, 'password_fd': self.password_fd, 'password': None}
+                'timeout': timeout, 'password_fd': self.password_fd}
         if self.password_fd is not None:
             spec['password'] = self.secret
         return spec, release

@@ -82,7 +82,7 @@ class Methods:
         self.worker: Any = None
         owner = self
 
-        class Worker(WorkerProcess):  # type: ignore[misc]
+        class Worker(WorkerProcess):
             def __init__(self, *args: Any, **kwargs: Any) -> None:
                 super().__init__(*args, **kwargs)
                 if not hasattr(self, '_shared_loader_obj'):

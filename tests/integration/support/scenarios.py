@@ -202,5 +202,3 @@ class Stages:
     def end(self) -> None:
         self._pool.shutdown(cancel_futures=True)
         shutil.rmtree(self._folder, ignore_errors=True)
-
-
