@@ -11,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..wire.hello import check_child
 from . import bootstrap
-from .login import Login
+from .login import Login, LoginCall
 
 MAX_KEPT = 1 << 16
+# Of what a command says before it runs our code, so much is passed on, each piece taken for so many bytes more.
+MAX_SAID, PIECE_COST = 1 << 20, 512
 
 
 class Slot:
@@ -27,6 +30,7 @@ class Slot:
         self.waiting: list[Walk] = []
         self.token = 0
         self.out = self.err = b''
+        self.said = 0
         self.rc: int | None = None
         # Seconds without a word after which its command is given up, and the timer for that.
         self.silence: float | None = None
@@ -47,28 +51,6 @@ class Walk:
         self.call, self.chain = call, chain
         self.ids: list[int] = []
         self.hellos: list[dict[str, Any]] = []
-
-
-class LoginCall:
-    """What a Login takes for the call that it answers."""
-
-    state = 'running'
-    on_cancel: Any = None
-
-    def __init__(self, contexts: Contexts, slot: Slot) -> None:
-        self.contexts, self.slot = contexts, slot
-
-    def event(self, event: str) -> None:
-        pass
-
-    def progress(self, head: Any, bulk: bytes = b'') -> None:
-        self.contexts.progress(self.slot, head, bulk)
-
-    def reply(self, value: Any = None, bulk: bytes = b'') -> None:
-        self.contexts.ready(self.slot, value)
-
-    def fail(self, kind: str, text: str) -> None:
-        self.contexts.failed(self.slot, kind, text)
 
 
 class Contexts:
@@ -295,14 +277,8 @@ class Contexts:
         slot.silence = spec.get('silence')
         self._listen(slot)
 
-        def done(kind: str, value: Any, bulk: bytes) -> None:
-            if kind == 'ok':
-                self.ready(slot, value)
-            elif kind == 'error':
-                self.failed(slot, value['kind'], value['text'])
-            else:
-                self.failed(slot, 'retry', str(value))
-        self.mux.call(parent, 'contexts', 'spawn', args, done, lambda head, bulk: self.progress(slot, head, bulk))
+        self.mux.call(parent, 'contexts', 'spawn', args, lambda kind, value, bulk: self.spawned(slot, kind, value),
+                      lambda head, bulk: self.progress(slot, head, bulk))
 
     def _listen(self, slot: Slot) -> None:
         """Let the time for a word from a slot's command begin anew, if there is one."""
@@ -316,15 +292,26 @@ class Contexts:
 
     # what becomes of a slot
 
+    def spawned(self, slot: Slot, kind: str, value: Any) -> None:
+        """The answer of the context before it."""
+        if kind == 'ok':
+            self.ready(slot, check_child(value))
+        elif kind == 'error':
+            self.failed(slot, value['kind'], value['text'])
+        else:
+            self.failed(slot, 'retry', str(value))
+
     def progress(self, slot: Slot, head: dict[str, Any], bulk: bytes) -> None:
         self._listen(slot)
+        head = {key: head[key] for key in ('rc', 'stream') if type(head.get(key)) is int}
         if 'rc' in head:
             slot.rc = head['rc']
         elif head.get('stream') == 1:
             slot.out = (slot.out + bulk)[-MAX_KEPT:]
         elif head.get('stream') == 2:
             slot.err = (slot.err + bulk)[-MAX_KEPT:]
-        for walk in slot.waiting[:1]:
+        slot.said += len(bulk) + PIECE_COST
+        for walk in slot.waiting[:1] if slot.said <= MAX_SAID else ():
             walk.call.progress(dict(head, token=slot.token, hop=len(slot.path) - 1), bulk)
 
     def ready(self, slot: Slot, hello: dict[str, Any]) -> None:

@@ -46,7 +46,7 @@ from . import bootstrap
 from .calls import ClientCall, OwnCall, Pending, Requests
 from .channels import Channels
 from .contexts import Contexts
-from .log import Log
+from .log import Log, harmless
 from .modules import Modules
 from .status import Status
 
@@ -159,7 +159,7 @@ class Multiplexer:
     def dead(self, client: int, handle: int, reason: str) -> None:
         """Tell a client that no answer will come."""
         if handle and client in self.clients:
-            self.clients[client].send(Frame(client, ROOT, handle, IS_DEAD, pack(reason)))
+            self.clients[client].send(Frame(client, ROOT, handle, IS_DEAD, pack(harmless(reason))))
 
     def _on_client_close(self, link: Link, reason: str) -> None:
         client = link.name
@@ -239,7 +239,8 @@ class Multiplexer:
         else:
             if decision != REFUSE and frame.dst >= FIRST_CLIENT:
                 return  # an answer that came after its asker had gone
-            self.log.write(30, f'refused {frame!r} from {self.contexts.name_of(link.name)}: {where}')
+            name = self.contexts.name_of(link.name)
+            self.log.about(name, 30, f'refused {frame!r} from {name}: {where}')
 
     def _answers(self, frame: Frame) -> bool:
         asked = self.pending.get((frame.dst, frame.handle))
@@ -268,26 +269,35 @@ class Multiplexer:
         elif frame.handle == FORWARD_LOG:
             self.log.remote(self.contexts.name_of(frame.src), head)
         else:
-            self.log.write(30, f'no use for {frame!r} from {self.contexts.name_of(link.name)}')
+            name = self.contexts.name_of(link.name)
+            self.log.about(name, 30, f'no use for {frame!r} from {name}')
 
     def _own_answer(self, link: Link, frame: Frame) -> None:
         context, call = self.own.get(frame.handle, (None, None))
         if call is None or context != frame.src:
             return
         if frame.reply_to == IS_DEAD:
-            del self.own[frame.handle]
-            call.on_done('dead', unpack(frame.payload)[0], b'')
-            return
-        message = self.assemblers[link.name].feed(frame)
-        if message is None:
-            return
-        (kind, value), bulk = message
+            (kind, value), bulk = ('dead', harmless(unpack(frame.payload)[0])), b''
+        else:
+            message = self.assemblers[link.name].feed(frame)
+            if message is None:
+                return
+            (kind, value), bulk = message
         if kind == 'progress':
             if call.on_progress:
                 call.on_progress(value, bulk)
             return
+        if kind == 'error':
+            value = {'kind': harmless(value['kind']), 'text': harmless(value['text'])}
+        elif kind not in ('ok', 'dead'):
+            raise ProtocolError('an answer that is none')
         del self.own[frame.handle]
-        call.on_done(kind, value, bulk)
+        try:
+            call.on_done(kind, value, bulk)
+        except Exception:
+            # Not what was asked for: the link is about to end, and so will this be told of it.
+            self.own[frame.handle] = context, call
+            raise
 
     def add_route(self, context: int, link_name: int) -> None:
         self.router.add(context, link_name)

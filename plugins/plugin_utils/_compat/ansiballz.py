@@ -121,6 +121,10 @@ def _parse_1(data: bytes) -> Payload | None:
                    ast.literal_eval(found['date_time'][0].decode()), int(limits[0]) if limits else 0, data[start:end])
 
 
+# What `unzip` raises for what is no zip file.
+BAD = (ValueError, LookupError, EOFError, RuntimeError, OverflowError, struct.error, zipfile.BadZipFile, zlib.error)
+
+
 class Closure:
     """What a zip file holds, by content: the same in every run of Ansible, whatever the zip's dates are."""
 
