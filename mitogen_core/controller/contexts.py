@@ -59,6 +59,8 @@ class Contexts:
         self.slots: dict[tuple[str, ...], Slot] = {}
         self.by_id: dict[int, Slot] = {}
         self.by_token: dict[int, Slot] = {}
+        # Who was asked to start a context, as long as that may be there.
+        self.parents: dict[int, int] = {}
         self.processes: set[Login] = set()
         self.used_by: dict[int, set[Slot]] = {}
         self._tokens = self._uses = 0
@@ -167,11 +169,14 @@ class Contexts:
         slot = self.slots.get(tuple(keys))
         return slot.id if slot and slot.hello is not None else None
 
-    def expects(self, context: int, link: int) -> bool:
-        """Is this context being started behind this link?"""
-        slot = self.by_id.get(context)
-        parent = slot and self._parent(slot)
-        return bool(slot and slot.hello is None and parent and self.mux.router.link_of(parent.id) == link)
+    def expects(self, context: int, by: int) -> bool:
+        """Was the context `by` asked to start this one?"""
+        return self.parents.get(context) == by
+
+    def end(self, context: int) -> None:
+        """Have a context ended by the one that was asked to start it."""
+        if context in self.parents:
+            self.mux.call(self.parents[context], 'contexts', 'end', {'id': context}, lambda *_: None)
 
     # hops
 
@@ -274,6 +279,7 @@ class Contexts:
                 self.failed(slot, 'exit', f'{spec["argv"][0]}: {e.strerror}')
             return
 
+        self.parents[slot.id] = parent
         slot.silence = spec.get('silence')
         self._listen(slot)
 
@@ -294,8 +300,10 @@ class Contexts:
 
     def spawned(self, slot: Slot, kind: str, value: Any) -> None:
         """The answer of the context before it."""
-        if kind == 'ok':
+        if kind == 'ok' and self.mux.router.link_of(slot.id) is not None:
             self.ready(slot, check_child(value))
+        elif kind == 'ok':
+            self.failed(slot, 'retry', 'nothing leads to it')
         elif kind == 'error':
             self.failed(slot, value['kind'], value['text'])
         else:
@@ -338,6 +346,7 @@ class Contexts:
 
     def forget(self, context: int) -> None:
         """A context that was ready, or was about to be, is gone."""
+        self.parents.pop(context, None)
         for slot in [slot for slot in self.slots.values() if slot.id == context]:
             if slot.hello is None:
                 self.failed(slot, 'retry', 'the link ended')
@@ -364,8 +373,8 @@ class Contexts:
             child = self.mux.children.get(slot.id)
             if child:
                 child.abort('given up')
-        elif slot.id:
-            self.mux.call(parent.id, 'contexts', 'end', {'id': slot.id}, lambda *_: None)
+        else:
+            self.end(slot.id)
 
     def _drop(self, slot: Slot) -> None:
         self.mux.loop.cancel(slot.timer)

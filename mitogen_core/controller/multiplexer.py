@@ -12,7 +12,6 @@ import itertools
 import os
 import resource
 import socket
-import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -49,6 +48,7 @@ from .contexts import Contexts
 from .log import Log, harmless
 from .modules import Modules
 from .status import Status
+from .supervisor import peer_uid
 
 # What a target may have the multiplexer keep of its unfinished messages; those for workers are only passed on.
 MAX_NEWS = 4 << 20
@@ -225,13 +225,17 @@ class Multiplexer:
             if frame.handle != HELLO:
                 raise ProtocolError('a frame before the hello')
             link.event('hello')
-            self.assemblers[link.name] = Assembler(MAX_NEWS)
             self.children[link.name].on_hello(unpack(frame.payload)[0])
             return
         link.event('frame')
         decision, where = self.router.decide(frame, link.name)
         if decision == DELIVER:
-            self._deliver(link, frame)
+            try:
+                self._deliver(link, frame)
+            except Exception as e:
+                if frame.src == link.name:
+                    raise
+                self._expel(frame.src, f'{e}' if isinstance(e, ProtocolError) else f'unusable message: {e!r:.200}')
         elif decision == UP and self._answers(frame):
             if is_last(frame.payload):
                 del self.pending[frame.dst, frame.handle]
@@ -250,12 +254,12 @@ class Multiplexer:
         if frame.handle >= FIRST_DYNAMIC:
             self._own_answer(link, frame)
             return
-        message = self.assemblers[link.name].feed(frame)
+        message = self._assemble(frame)
         if message is None:
             return
         head, bulk = message
         if frame.handle == ADD_ROUTE:
-            if not self.contexts.expects(head['id'], link.name):
+            if not self.contexts.expects(head['id'], frame.src):
                 raise ProtocolError(f'a route for context {head["id"]!r:.20}, which was not asked for here')
             self.add_route(head['id'], link.name)
         elif frame.handle == DEL_ROUTE:
@@ -272,14 +276,28 @@ class Multiplexer:
             name = self.contexts.name_of(link.name)
             self.log.about(name, 30, f'no use for {frame!r} from {name}')
 
+    def _assemble(self, frame: Frame) -> tuple[Any, bytes] | None:
+        """What a context says, when that is whole."""
+        message: tuple[Any, bytes] | None = self.assemblers.setdefault(frame.src, Assembler(MAX_NEWS)).feed(frame)
+        return message
+
+    def _expel(self, context: int, reason: str) -> None:
+        """End a context that has others between itself and here, and says what can't be: their link stays."""
+        name = self.contexts.name_of(context)
+        self.log.about(name, 30, f'{name}: {reason}')
+        self.contexts.end(context)
+        self.context_gone(context, reason)
+
     def _own_answer(self, link: Link, frame: Frame) -> None:
-        context, call = self.own.get(frame.handle, (None, None))
+        context, call = self.own.get(frame.handle, (0, None))
         if call is None or context != frame.src:
             return
+        kind: Any
+        value: Any
         if frame.reply_to == IS_DEAD:
             (kind, value), bulk = ('dead', harmless(unpack(frame.payload)[0])), b''
         else:
-            message = self.assemblers[link.name].feed(frame)
+            message = self._assemble(frame)
             if message is None:
                 return
             (kind, value), bulk = message
@@ -307,7 +325,6 @@ class Multiplexer:
 
     def on_close(self, link: Link, reason: str) -> None:
         """A child context's link is closed."""
-        self.assemblers.pop(link.name, None)
         self.modules.forget(link.name)
         child = self.children.pop(link.name, None)
         gone = self.router.remove_link(link.name)
@@ -345,6 +362,7 @@ class Multiplexer:
         self._mourn(context, f'{name}: {reason}')
 
     def _forget(self, context: int) -> None:
+        self.assemblers.pop(context, None)
         self.contexts.forget(context)
         self.channels.gone(context)
 
@@ -380,12 +398,3 @@ class Multiplexer:
         self.serve_while(lambda: bool(self.contexts.processes), 3)
         for child in list(self.contexts.processes):
             child.kill()
-
-
-def peer_uid(connection: socket.socket) -> int | None:
-    """The user at the other end of a Unix socket; None where the system does not tell."""
-    if hasattr(socket, 'SO_PEERCRED'):
-        data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize('3i'))
-        return int(struct.unpack('3i', data)[1])
-    return None
-

@@ -9,6 +9,7 @@ import resource
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -131,6 +132,14 @@ def bind(path: str) -> socket.socket:
     os.chmod(path, 0o600)
     listener.listen(512)
     return listener
+
+
+def peer_uid(connection: socket.socket) -> int | None:
+    """The user at the other end of a Unix socket; None where the system does not tell."""
+    if hasattr(socket, 'SO_PEERCRED'):
+        data = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize('3i'))
+        return int(struct.unpack('3i', data)[1])
+    return None
 
 
 def raise_limit() -> None:

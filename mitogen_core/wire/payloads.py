@@ -28,6 +28,7 @@ TEXTS = (bytes, text_type)
 CONTAINERS = (list, tuple, dict)
 SCALARS = (type(None), bool, float) + integer_types
 MAX_INT = (1 << 64) - 1
+MAX_DIGITS = 32
 # What a piece costs its keeper beyond its bytes.
 PIECE_COST = 512
 
@@ -59,6 +60,13 @@ class _Unpickler(_Base):
             return self.encode
         raise ProtocolError('a message may not hold %.99r.%.99r' % (module, name))
 
+    def load_int(self):
+        # How Python 2 spells what has more than 32 bits.  Some Pythons would take long over many digits.
+        line = self.readline()
+        if len(line) > MAX_DIGITS:
+            raise ProtocolError('a message has a number of %d digits' % len(line))
+        self.append(line == b'01\n' if line in (b'00\n', b'01\n') else int(line))
+
     def load_setitem(self):
         check_keys(self.stack[-2:-1])
         _Base.load_setitem(self)
@@ -67,6 +75,7 @@ class _Unpickler(_Base):
         check_keys(self.stack[(self.marker() + 1 if PY2 else 0)::2])
         _Base.load_setitems(self)
 
+    dispatch[pickle.INT[0]] = load_int
     dispatch[pickle.SETITEM[0]] = load_setitem
     dispatch[pickle.SETITEMS[0]] = load_setitems
 

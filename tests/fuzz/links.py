@@ -89,7 +89,7 @@ class Watched(World):
             hop = Slot((f'hop {number}',), f'hop {number}', True)
             hop.id, hop.hello = (VILLAIN, VICTIM)[number], dict(SAYS)
             slot = Slot((*hop.path, 'behind'), f'host {number}', True)
-            slot.id = context
+            slot.id, mux.contexts.parents[context] = context, hop.id
             for each in (hop, slot):
                 mux.contexts.slots[each.path] = mux.contexts.by_id[each.id] = each
             if handle:
@@ -157,6 +157,7 @@ def a_broker() -> Iterator[tuple[Broker, list[Link], list[socket.socket]]]:
         link.event('hello')
         broker.children[link.name] = Below(link)
         broker.router.add(link.name, link.name)
+    broker.children[UNUSED] = Below(links[0])  # is being started
     try:
         yield broker, links, [each for pair in pairs for each in pair]
     finally:

@@ -9,7 +9,6 @@ import os
 import pathlib
 import re
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,23 +20,16 @@ import pytest
 from mitogen_core.controller.client import Client
 from mitogen_core.wire.constants import CHUNK, ROOT
 from mitogen_core.wire.errors import CallError, ChannelError
-from tests.support import interpreters, leaks
-from tests.support.engine import SECONDS, Engine, boot_argv, login
-from tests.support.memory import Memory
+from tests.support import leaks
+from tests.support.engine import SECONDS, Engine
+from tests.support.innocent import BOUND, NAME, Innocent, expanduser, harmless
 from tests.support.misdeeds import DEEDS, GREETINGS
 
-PROGRAM = pathlib.Path(__file__).resolve().parents[1] / 'support' / 'malicious.py'
 MEGABYTE = 1 << 20
-# How much the multiplexer may grow by a target, whatever that does: what is kept of unfinished messages, windows,
-# queues, and what the allocator keeps.
-BOUND = 24 * MEGABYTE
 # By one that asks and asks and reads nothing of the answers: a link is given up where more waits for it.
 BOUND_OF_ANSWERS = 96 * MEGABYTE
 # Where profiles are wished, by each that inflates.
 BOUND_OF_PROFILES = 384 * MEGABYTE
-# Its log, by a target that says as much as it can.
-LOGGED = 2 * MEGABYTE
-NAME = 'the villain'
 PATH = '/etc/hostname'
 
 
@@ -104,11 +96,6 @@ def links(client: Client) -> dict[int, dict[str, Any]]:
     return dict(client.call(ROOT, 'status', 'status', {}, timeout=SECONDS)[0]['links'])
 
 
-def expanduser(engine: Engine, client: Client, context: int) -> None:
-    value, _ = client.call(context, 'files', 'expanduser', {'path': '/x'}, timeout=SECONDS)
-    assert value == '/x'
-
-
 def expanduser_later(client: Client, context: int) -> None:
     client.tell_to(context, 'files', 'expanduser', {'path': '/x'})
 
@@ -140,60 +127,17 @@ def gone(engine: Engine, client: Client, context: int) -> None:
 
 
 ASK: dict[str, Callable[[Engine, Client, int], None]] = {
-    function.__name__: function for function in (expanduser, read, write, stopped, gone)}
-
-
-class World:
-    """An engine with an innocent target, and folders in which nothing may appear."""
-
-    def __init__(self, engine: Engine, folder: pathlib.Path) -> None:
-        self.engine, self.folder = engine, folder
-        self.victim = engine.local(interpreters.newest().path, 'victim')
-        self.serves()
-        self.memory = Memory(engine.mux_pid)
-        self._before = self._files()
-
-    def _files(self) -> set[str]:
-        """All below the test's folder but what the engine has there, and in the folder of the run."""
-        return {str(path) for path in self.folder.rglob('*') if path.name != 'mux.log'}
-
-    def login(self, deed: str, **more: Any) -> dict[str, Any]:
-        """A hop to the villain: its Python is our program."""
-        python = self.folder / f'python-{deed}'
-        if not python.exists():
-            python.write_text(f'#!/bin/sh\nexec {sys.executable} {PROGRAM} {deed} {self.folder}/mine "$@"\n')
-            python.chmod(0o755)
-            self._before.add(str(python))
-        return login(NAME, boot_argv(str(python)), **more)
-
-    def serves(self) -> None:
-        """Is the other target served, as it should be?"""
-        run = self.engine.execute(self.victim, ['echo', 'innocent'])
-        assert (run.rc, run.out) == (0, b'innocent\n')
-
-    def unharmed(self, bound: int = BOUND) -> None:
-        self.serves()
-        status = self.engine.status()
-        assert status['pid'] == self.engine.mux_pid and leaks.alive(self.engine.mux_pid)
-        assert self.memory.growth < bound and self.memory.share_growth < bound
-        assert self._files() == self._before
-        logged = self.engine.logged()
-        assert len(logged) < LOGGED and all(line.isprintable() for line in logged.split('\n'))
+    'expanduser': lambda engine, client, context: expanduser(client, context),
+    **{function.__name__: function for function in (read, write, stopped, gone)}}
 
 
 @pytest.fixture
-def world(engine: Engine, tmp_path: pathlib.Path) -> World:
-    return World(engine, tmp_path)
-
-
-def harmless(error: BaseException) -> str:
-    text = str(error)
-    assert len(text) < 10_000 and all(line.isprintable() for line in text.split('\n')), text
-    return text
+def world(engine: Engine, tmp_path: pathlib.Path) -> Innocent:
+    return Innocent(engine, tmp_path)
 
 
 @contextlib.contextmanager
-def meanwhile(world: World, action: Callable[[Client], None]) -> Iterator[list[BaseException | None]]:
+def meanwhile(world: Innocent, action: Callable[[Client], None]) -> Iterator[list[BaseException | None]]:
     """action(client of its own) in a thread; what it raised, or None, is in the list when it has ended."""
     done: list[BaseException | None] = []
     client = world.engine.connect()
@@ -218,7 +162,7 @@ def test_all_deeds_are_done():
 
 
 @pytest.mark.parametrize('deed', CASES)
-def test_deeds(world: World, deed: str):
+def test_deeds(world: Innocent, deed: str):
     case, engine = CASES[deed], world.engine
     villain = engine.get(world.login(deed))[0][0]
     with meanwhile(world, lambda client: ASK[case.ask](engine, client, villain)) as done:
@@ -249,7 +193,7 @@ def test_deeds(world: World, deed: str):
     ('no_word', 'timeout'),
     ('no_mark', 'timeout'),
 ])
-def test_greetings(world: World, greeting: str, error: str):
+def test_greetings(world: Innocent, greeting: str, error: str):
     hop = world.login(greeting)
     if error == 'timeout':
         hop['spec']['timeout'] = 1
@@ -265,7 +209,7 @@ def test_all_greetings_are_given():
     assert {name for name, _ in marks.args[1]} - {'no_mark'} == set(GREETINGS)
 
 
-def test_noise_before_the_first_word(world: World):
+def test_noise_before_the_first_word(world: Innocent):
     """On stderr, without end, to a client that does not read."""
     other = world.engine.connect()
     hop = world.login('noise')
@@ -295,13 +239,13 @@ def first_news(client: Client, handle: int) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize('deed', ['forge_sources', 'subscribe_and_publish'])
-def test_who_publishes(world: World, deed: str):
+def test_who_publishes(world: Innocent, deed: str):
     """It publishes in its own name."""
     engine, other = world.engine, world.engine.connect()
     handle = other.start(ROOT, 'channels', 'subscribe', {'slot': 'news'})
     links(other)
     villain = engine.get(world.login(deed))[0][0]
-    expanduser(engine, engine.client, villain)
+    expanduser(engine.client, villain)
     engine.client.tell('channels', 'publish', {'slot': 'news', 'value': 'the end', 'keep': False})
     news = first_news(other, handle)
     if deed == 'forge_sources':
@@ -312,11 +256,11 @@ def test_who_publishes(world: World, deed: str):
 
 
 @pytest.mark.parametrize('deed', ['giant_state', 'state_with_escapes'])
-def test_what_it_says_of_itself(world: World, deed: str):
+def test_what_it_says_of_itself(world: Innocent, deed: str):
     """Also where another one says nothing, and the state is told by a timer."""
     engine = world.engine
     villain = engine.get(world.login(deed))[0][0]
-    expanduser(engine, engine.client, villain)
+    expanduser(engine.client, villain)
     for more in ([], [{'key': 'silent', 'spec': world.login('not_read')['spec']}]):
         for hop in more:
             expanduser_later(engine.client, engine.get(hop)[0][0])
@@ -331,65 +275,6 @@ def test_what_it_says_of_itself(world: World, deed: str):
     world.unharmed()
 
 
-# --- a hop
-
-BEHIND = 'a host behind'
-
-
-def behind(name: str = BEHIND, **more: Any) -> dict[str, Any]:
-    return dict(login(name, boot_argv(interpreters.newest().path), **more), login=True)
-
-
-@pytest.mark.parametrize(('deed', 'error'), [
-    ('lie_about_another', 'what it was to hang on is gone|lost with|the link ended|protocol error'),
-    ('fail_strangely', 'unusable message'),
-    ('giant_length', 'protocol error: a frame of 4294967295 bytes'),
-    ('end_with_escapes', 'exit code 3'),
-])
-def test_a_hop_that_answers_nonsense(world: World, deed: str, error: str):
-    """Whoever waits for a host behind it is told at once, by that host's name."""
-    with pytest.raises((CallError, ChannelError), match=f'(?s)^{BEHIND} through {NAME}: .*({error})') as caught:
-        world.engine.get(world.login(deed), behind())
-    harmless(caught.value)
-    world.unharmed()
-
-
-def test_a_hop_that_tells_endlessly(world: World):
-    """What a command says on the way, to a client that does not read."""
-    other = world.engine.connect()
-    other.start(ROOT, 'contexts', 'get', {'chain': [world.login('tell_endlessly'), behind()]})
-    leaks.wait_until(lambda: len(world.engine.status()['contexts']) == 3, 'the hosts')
-    for _ in range(50):
-        world.serves()
-        time.sleep(0.01)
-    assert world.engine.client.call(ROOT, 'contexts', 'reset', {'keys': [NAME]}, timeout=SECONDS)[0] is True
-    world.unharmed()
-
-
-def test_a_hop_that_forges_answers_for_hosts_elsewhere(world: World, fifo: Callable[[str], str]):
-    """While they are being started: through another hop, and from here."""
-    gates = [fifo(name) for name in ('gate 1', 'gate 2')]
-    world._before.update(gates)
-    chains = []
-    for number, gate in enumerate(gates):
-        script = f'read x <"{gate}"; {boot_argv(interpreters.newest().path)[-1]}'
-        hop = login(f'slow {number}', ['/bin/sh', '-c', script])
-        chains.append([{'key': 'victim', 'spec': None}, dict(hop, login=True)] if number else [hop])
-    clients = [world.engine.connect() for _ in chains]
-    handles = [client.start(ROOT, 'contexts', 'get', {'chain': chain})
-               for client, chain in zip(clients, chains, strict=True)]
-    leaks.wait_until(lambda: len(world.engine.status()['contexts']) == 3, 'the slow hosts')
-    villain = world.engine.get(world.login('route_and_forge'))[0][0]
-    with pytest.raises(ChannelError, match=f'^{NAME}: protocol error: a route for context'):
-        expanduser(world.engine, world.engine.client, villain)
-    assert [each['ready'] for each in world.engine.status()['contexts']] == [True, False, False]
-    for gate, client, handle in zip(gates, clients, handles, strict=True):
-        pathlib.Path(gate).write_text('go on\n')
-        found = client.wait(handle, 'a context', SECONDS)[0]['ids'][-1]
-        assert client.call(found, 'processes', 'exec', {'argv': ['echo', 'mine']}, timeout=SECONDS)[1] == b'mine\n'
-    world.unharmed()
-
-
 def test_bombs_in_profiles(clean: str, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch):
     """What a target tells of itself at the end of a run that is profiled."""
     profiles, home = tmp_path / 'profiles', tmp_path / 'home'
@@ -398,8 +283,8 @@ def test_bombs_in_profiles(clean: str, tmp_path: pathlib.Path, monkeypatch: pyte
     monkeypatch.setenv('MITOSIS_PROFILE', str(profiles))
     engine = Engine(tmp_path, clean)
     try:
-        world = World(engine, tmp_path)
-        expanduser(engine, engine.client, engine.get(world.login('bombs'))[0][0])
+        world = Innocent(engine, tmp_path)
+        expanduser(engine.client, engine.get(world.login('bombs'))[0][0])
         engine.end_watched()
         leaks.wait_until(lambda: any(profiles.glob('multiplexer-*')), 'its profile')
         peak = 0
@@ -410,7 +295,7 @@ def test_bombs_in_profiles(clean: str, tmp_path: pathlib.Path, monkeypatch: pyte
     finally:
         engine.stop()
     assert 0 < peak < BOUND_OF_PROFILES
-    found = {path.name for path in tmp_path.rglob('*')} - {path.rpartition('/')[2] for path in world._before}
+    found = {path.name for path in tmp_path.rglob('*')} - {path.rpartition('/')[2] for path in world.before}
     assert {re.sub('[0-9]+', '', name) for name in found} <= {
         'profiles', 'mux.log', 'multiplexer-controller-.prof', 'broker-victim-.prof', 'runner-victim-.prof',
         'broker-the_villain-.prof'}

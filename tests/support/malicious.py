@@ -6,13 +6,28 @@ honest broker that knows only a few services.
 
 from __future__ import annotations
 
+import os
 import pathlib
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
-from tests.support.misdeeds import BEFORE, DEEDS, GREETINGS
+from tests.support.misdeeds import DEEDS, GREETINGS
 from tests.support.villain import Villain
+
+
+def noise() -> None:
+    while True:
+        os.write(2, bytes(1 << 16))
+
+
+def no_mark() -> None:
+    time.sleep(1000)
+
+
+# Instead of what the first stage says.
+BEFORE = {'noise': noise, 'no_mark': no_mark}
 
 
 def main() -> None:

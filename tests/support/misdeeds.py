@@ -79,7 +79,8 @@ def answer_for_others(villain: Villain, request: Request) -> None:
 @deed
 def route_to_others(villain: Villain, request: Request) -> None:
     for other in IDS:
-        villain.send(DEL_ROUTE, {'id': other, 'reason': 'forged'})
+        if other != villain.me:
+            villain.send(DEL_ROUTE, {'id': other, 'reason': 'forged'})
     for other in IDS:
         villain.send(ADD_ROUTE, {'id': other, 'parent': villain.me})
 
@@ -154,8 +155,8 @@ def a_hello_too_many(villain: Villain, request: Request) -> None:
 
 @deed
 def unfinished_messages(villain: Villain, request: Request) -> None:
-    for number in range(40):
-        villain.write(Frame(ROOT, villain.me, FORWARD_LOG, number, SIZE.pack(PIECE) + bytes(CHUNK)).encode())
+    for number in range(600):
+        villain.write(Frame(ROOT, villain.me, FORWARD_LOG, number, SIZE.pack(PIECE) + bytes(8192)).encode())
     villain.honestly(request)
 
 
@@ -338,7 +339,8 @@ def bombs(villain: Villain, request: Request) -> None:
 
 @deed
 def lie_about_another(villain: Villain, request: Request) -> None:
-    villain.answer(request, ['ok', {'user': ['root'], 'home': 5}])
+    villain.send(ADD_ROUTE, {'id': request[3]['id'], 'parent': villain.me})
+    villain.answer(request, ['ok', {**hello(request[3]['id'], 1, **SAYS), 'user': ['root'], 'home': 5}])
 
 
 @deed
@@ -392,16 +394,3 @@ def no_hello(villain: Villain) -> None:
 @greeting
 def no_word(villain: Villain) -> None:
     pass
-
-
-def noise() -> None:
-    while True:
-        os.write(2, bytes(1 << 16))
-
-
-def no_mark() -> None:
-    time.sleep(1000)
-
-
-# Instead of what the first stage says.
-BEFORE = {'noise': noise, 'no_mark': no_mark}

@@ -19,7 +19,7 @@ from mitogen_core.wire.constants import CALL_SERVICE, HELLO, ROOT
 from mitogen_core.wire.frames import Frame, FrameDecoder
 from mitogen_core.wire.hello import hello
 from mitogen_core.wire.payloads import pack
-from tests.unit.controller.test_hostile_target import World, sent
+from tests.support.world import World, sent
 
 
 class Crowd(World):
