@@ -38,10 +38,12 @@ from tests.support.world import OWN, REFUSED, UNUSED, VICTIM, VILLAIN, World, a_
 
 # A context that is being started behind the villain, and another behind the victim; requests of the multiplexer.
 BEHIND, NOT_BEHIND = 3, 4
+# Hosts behind an honest hop.
+EVIL, OTHER = 5, 6
 SPAWN, STATUS, ASKED = OWN + 2, OWN + 3, OWN + 4
 SAYS = {'python': [3, 11, 2], 'executable': '/usr/bin/python3', 'user': 'root', 'uid': 0, 'home': '/root',
         'host': 'web1'}
-IDS = (ROOT, VILLAIN, VICTIM, BEHIND, NOT_BEHIND, UNUSED, FIRST_CLIENT, FIRST_CLIENT + 1)
+IDS = (ROOT, VILLAIN, VICTIM, BEHIND, NOT_BEHIND, EVIL, OTHER, UNUSED, FIRST_CLIENT, FIRST_CLIENT + 1)
 HANDLES = (OWN, OWN + 1, SPAWN, STATUS, ASKED, ASKED + 1, ADD_ROUTE, DEL_ROUTE, GET_MODULE, FORWARD_LOG,
            PUBLISH, WINDOW, HEARTBEAT, HELLO, CALL_SERVICE, LOAD_MODULE, IS_DEAD)
 REPLIES = (0, IS_DEAD, OWN, ASKED, PUBLISH)
@@ -126,12 +128,12 @@ def read_target(data: bytes) -> None:
         world.unharmed()
 
 
-def said_by_target() -> list[bytes]:
-    def one(handle: int, head: Any, bulk: bytes = b'', more: int = 0, dst: int = ROOT, src: int = VILLAIN) -> Any:
+def said_by_target(me: int = VILLAIN) -> list[bytes]:
+    def one(handle: int, head: Any, bulk: bytes = b'', more: int = 0, dst: int = ROOT, src: int = me) -> Any:
         return dst, src, handle, 0, head, bulk, more
     return [
         spoken(one(OWN, ['ok', 1]), one(STATUS, ['ok', {'links': {}, 'runners': [], 'files': 0, 'calls': []}])),
-        spoken(one(ADD_ROUTE, {'id': BEHIND, 'parent': VILLAIN}), one(SPAWN, ['ok', hello(BEHIND, 5, **SAYS)])),
+        spoken(one(ADD_ROUTE, {'id': BEHIND, 'parent': me}), one(SPAWN, ['ok', hello(BEHIND, 5, **SAYS)])),
         spoken(one(SPAWN, ['progress', {'stream': 1}], b'Password: ', MORE),
                one(SPAWN, ['progress', {'rc': 1}], b'', MORE),
                one(SPAWN, ['error', {'kind': 'exit', 'text': 'exit code 1'}])),
@@ -140,19 +142,20 @@ def said_by_target() -> list[bytes]:
         spoken(one(ASKED, ['progress', {'live': 1}], b'line\n', MORE, FIRST_CLIENT),
                one(ASKED, ['ok', {'rc': 0, 'out': 1}], b'x', 0, FIRST_CLIENT)),
         spoken(one(DEL_ROUTE, {'id': VICTIM, 'reason': 'forged'}), one(OWN + 1, ['ok', 0], src=VICTIM)),
-        bytes([0, 1, 1, 0, 0, 4]) + SIZE.pack(PIECE) + bytes([0, 1, 11, 4, 0, 4]) + SIZE.pack(9),
+        bytes([0, IDS.index(me), 1, 0, 0, 4]) + SIZE.pack(PIECE) + bytes([0, 1, 11, 4, 0, 4]) + SIZE.pack(9),
     ]
 
 
 @contextlib.contextmanager
-def a_broker() -> Iterator[tuple[Broker, list[Link], list[socket.socket]]]:
+def a_broker(me: int = BEHIND, below: tuple[int, int] = (VILLAIN, VICTIM)) -> Iterator[
+        tuple[Broker, list[Link], list[socket.socket]]]:
     """A broker, the links to two contexts below it, and sockets, of which the second is its parent's."""
     pairs = [socket.socketpair() for _ in range(3)]
     fds = [os.dup(ours.fileno()) for ours, _ in pairs]
-    broker = Broker(Loop(), BEHIND, (fds[0], fds[0]), {'late': {}, 'parent': ROOT, 'alive': (0, 0)})
+    broker = Broker(Loop(), me, (fds[0], fds[0]), {'late': {}, 'parent': ROOT, 'alive': (0, 0)})
     broker.parent.event('hello')
     links = [Link(broker.loop, fd, fd, broker.on_frame, broker.on_close, context, True)
-             for fd, context in zip(fds[1:], (VILLAIN, VICTIM), strict=True)]
+             for fd, context in zip(fds[1:], below, strict=True)]
     for link in links:
         link.event('hello')
         broker.children[link.name] = Below(link)
@@ -194,6 +197,26 @@ def read_account(data: bytes) -> None:
             assert dst not in (VICTIM, BEHIND) and src not in (VICTIM, ROOT) and auth == src
 
 
+def read_behind(data: bytes) -> None:
+    """What a host says behind an honest hop, which passes it on."""
+    with a_world(Watched) as world, a_broker(VICTIM, (EVIL, OTHER)) as (broker, (evil, other), sockets):
+        mux = world.mux
+        for context in (EVIL, OTHER):
+            slot = Slot(('hop 1', f'{context}'), f'host {context}', True)
+            slot.id, slot.hello = context, dict(SAYS)
+            mux.contexts.slots[slot.path] = mux.contexts.by_id[context] = slot
+            mux.contexts.parents[context] = VICTIM
+            mux.add_route(context, VICTIM)
+        evil.feed(data)
+        sockets[1].setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            world.victim.feed(sockets[1].recv(1 << 20))
+        assert world.victim.state == world.client.state == other.state == broker.parent.state == 'up'
+        assert broker.router.link_of(OTHER) == OTHER and other.sent == 0
+        assert mux.router.link_of(OTHER) == mux.router.link_of(VICTIM) == VICTIM
+        assert mux.contexts.by_id[OTHER].hello and (FIRST_CLIENT, ASKED + 1) in mux.pending
+
+
 def said_by_account() -> list[bytes]:
     return [*said_by_target(), *(data for data in REFUSED.values() if len(data) < 256),
             b''.join(frame.encode() for frame in frames(ROOT, VILLAIN, ADD_ROUTE, 0, {'id': 9, 'parent': VILLAIN}))]
@@ -202,6 +225,7 @@ def said_by_account() -> list[bytes]:
 TARGETS = {
     'target': (lambda data: read_target(speech(data)), (), said_by_target),
     'target-raw': (read_target, (), lambda: REFUSED.values()),
+    'behind': (lambda data: read_behind(speech(data)), (), lambda: said_by_target(EVIL)),
     'account': (lambda data: read_account(speech(data)), (), said_by_target),
     'account-raw': (read_account, (), said_by_account),
 }
