@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mitogen_core.controller.calls import Pending
+from mitogen_core.controller.calls import OwnCall, Pending
 from mitogen_core.remote.link import Link
 from mitogen_core.wire.constants import (
     ADD_ROUTE,
@@ -74,3 +74,25 @@ def test_a_worker_and_a_context_that_are_gone_together(first):
             link.close('gone')
         assert client not in mux.clients and not mux.pending
         assert world.victim.state == 'up'
+
+
+def test_a_context_that_is_there_when_nobody_waits_any_more():
+    """Its start was given up, and it has crossed that word on the way: no fault of the link."""
+    with a_world() as world:
+        world.mux.contexts.parents[UNUSED] = VILLAIN
+        world.villain.feed(sent(ADD_ROUTE, {'id': UNUSED, 'parent': VILLAIN}))
+        assert world.villain.state == 'up' and world.mux.router.link_of(UNUSED) == VILLAIN
+        world.villain.feed(sent(DEL_ROUTE, {'id': UNUSED, 'reason': 'ended on request'}))
+        assert world.villain.state == 'up' and world.mux.router.link_of(UNUSED) is None
+
+
+def test_an_answer_that_can_not_be_used():
+    """Whoever waits for it is told of the end of the link."""
+    with a_world() as world:
+        def use(kind, value, bulk):
+            world.answers.append(kind)
+            return kind == 'dead' or value['x']
+        world.mux.own[OWN] = VILLAIN, OwnCall(use, None)
+        world.villain.feed(sent(OWN, ['ok', {}]))
+        assert world.villain.state == 'closed' and world.answers == ['ok', 'dead']
+        assert OWN not in world.mux.own
