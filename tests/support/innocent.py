@@ -14,9 +14,9 @@ from .memory import Memory
 
 PROGRAM = pathlib.Path(__file__).with_name('malicious.py')
 MEGABYTE = 1 << 20
-# How much the multiplexer may grow by a target, whatever that does: what is kept of unfinished messages, windows,
-# queues, and what the allocator keeps.
-BOUND = 24 * MEGABYTE
+# How much the multiplexer may grow by a target, whatever that does: a head that is all lists, while it is read; what is
+# kept of unfinished messages, windows, queues.
+BOUND = 32 * MEGABYTE
 # Its log, by a target that says as much as it can.
 LOGGED = 2 * MEGABYTE
 NAME = 'the villain'

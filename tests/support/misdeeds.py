@@ -134,7 +134,8 @@ def pickled_call(villain: Villain, request: Request) -> None:
 
 @deed
 def deep_nesting(villain: Villain, request: Request) -> None:
-    pickled = b'\x80\x02' + b']' * 100000 + b'a' * 99999 + b'.'
+    """As many lists as a head has room for."""
+    pickled = b'\x80\x02' + b']' * 260_000 + b'a' * 259_999 + b'.'
     villain.write(Frame(ROOT, villain.me, FORWARD_LOG, 0, SIZE.pack(len(pickled)) + pickled).encode())
 
 
