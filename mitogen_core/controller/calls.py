@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from ..wire.constants import ROOT
 from ..wire.payloads import MORE, frames
+from .log import harmless
 
 
 class Requests(dict[tuple[int, int], Any]):
@@ -79,7 +80,7 @@ class ClientCall:
         self.mux.calls.pop((self.client, self.reply_to), None)
 
     def fail(self, kind: str, text: str, **more: Any) -> None:
-        self._end(['error', dict(more, kind=kind, text=text)])
+        self._end(['error', dict(more, kind=kind, text=harmless(text))])
 
     def cancel(self) -> None:
         """Nobody waits any more."""

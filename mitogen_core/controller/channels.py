@@ -9,7 +9,8 @@ import collections
 from collections.abc import Callable
 from typing import Any
 
-from ..wire.constants import CHUNK, FIRST_CLIENT, ROOT, SUBSCRIBE
+from ..wire.constants import CHUNK, FIRST_CLIENT, MAX_HEAD, ROOT, SUBSCRIBE
+from ..wire.errors import ProtocolError
 from ..wire.frames import Frame
 from ..wire.payloads import pack
 
@@ -22,6 +23,8 @@ AHEAD = 32
 MESSAGE_COST = 512
 # Bytes of all publications that are kept for those who subscribe later.
 MAX_KEPT = 16 << 20
+# And of those of one context.
+MAX_KEPT_OF_ONE = 1 << 20
 MAX_NAME = 200
 # The slot of the multiplexer's log.
 LOG = 'mitogen.log'
@@ -32,7 +35,10 @@ class Message:
 
     def __init__(self, head: dict[str, Any], bulk: bytes, release: Callable[[], None] | None = None) -> None:
         self.head, self.bulk = head, bulk
-        self.cost = len(pack(head)) + len(bulk) + MESSAGE_COST
+        size = len(pack(head))
+        if size > MAX_HEAD - MESSAGE_COST:  # now, not when somebody else's turn has it sent on with what is added
+            raise ProtocolError(f'a publication of {size} bytes')
+        self.cost = size + len(bulk) + MESSAGE_COST
         self._release, self._holders = release, 0
 
     def hold(self) -> None:
@@ -114,7 +120,7 @@ class Channels:
         self.slots: dict[str, list[Subscription]] = {}
         # The last publication of each source that is to be kept: slot -> context or client -> message.
         self.kept: dict[str, dict[int, Message]] = {}
-        self._kept_bytes = 0
+        self._kept_bytes: collections.Counter[int] = collections.Counter()
         self._telling = False
 
     # the service
@@ -196,11 +202,11 @@ class Channels:
         for slot, kept in list(self.kept.items()):
             message = kept.pop(context, None)
             if message:
-                self._kept_bytes -= message.cost
                 for subscription in self.slots.get(slot, ()):
                     subscription.offer(Message(dict(message.head, value=None, gone=True), b''))
             if not kept:
                 del self.kept[slot]
+        del self._kept_bytes[context]
 
     def _tell(self, slot: str, wanted: bool) -> None:
         for context in self.mux.router.all():
@@ -227,10 +233,12 @@ class Channels:
     def _keep(self, slot: str, by: int, message: Message) -> None:
         before = self.kept.get(slot, {}).get(by)
         more = message.cost - (before.cost if before else 0)
-        if self._kept_bytes + more > MAX_KEPT:
-            self.mux.log.write(30, f'no room to keep what {message.head["name"]} says in {slot}')
+        most = MAX_KEPT_OF_ONE if by < FIRST_CLIENT else MAX_KEPT
+        if self._kept_bytes[by] + more > most or self._kept_bytes.total() + more > MAX_KEPT:
+            name = message.head['name']
+            self.mux.log.about(name, 30, f'no room to keep what {name} says in {slot}')
             return
-        self._kept_bytes += more
+        self._kept_bytes[by] += more
         self.kept.setdefault(slot, {})[by] = message
 
     def _all(self) -> list[Subscription]:

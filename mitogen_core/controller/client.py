@@ -19,6 +19,7 @@ from ..wire.errors import CallError, ChannelError, ProtocolError
 from ..wire.frames import Frame, FrameDecoder
 from ..wire.hello import check_hello, hello
 from ..wire.payloads import Assembler, frames, pack, unpack
+from .log import harmless
 
 # The multiplexer's socket in the folder of a run.
 SOCKET = 'mux.sock'
@@ -28,8 +29,12 @@ PROFILE = 'MITOSIS_PROFILE'
 WINDOW = 8
 # Bytes of a file that are asked for before it is known that it is wanted.
 SMALL_FILE = 16 << 10
+# What the multiplexer says of an answer, and nobody else.
+ITS_WORDS = ('sent', 'silent')
 # After this silence, while an answer may take any time, the multiplexer is asked whether it is alive.
 PROBE_SECONDS = 30
+# One wait: more than systems let poll(2) wait for is the same.
+LONGEST = 3600
 
 
 class StartError(Exception):
@@ -109,16 +114,12 @@ class Client:
                 if frame.handle not in self._unwanted:
                     others.append(frame)
                 continue
-            if frame.reply_to == IS_DEAD:
-                raise ChannelError(str(unpack(frame.payload)[0]))
-            message = self._assembler.feed(frame)
+            message = answer_in(frame, self._assembler, what)
             if message is None:
                 continue
-            (kind, value), bulk = message
+            kind, value, bulk = message
             if kind == 'ok':
                 return value, bulk
-            if kind == 'error':
-                raise call_error(value)
             if on_progress:
                 on_progress(value, bulk)
 
@@ -136,8 +137,10 @@ class Client:
         while not self._frames:
             left = PROBE_SECONDS if end is None else max(0, end - time.monotonic())
             with self.waiting():
-                ready = poller.poll(left * 1000)
+                ready = poller.poll(min(left, LONGEST) * 1000)
             if not ready:
+                if left > LONGEST:
+                    continue
                 if end is not None:
                     raise WaitError(f'waited {timeout:.0f} s for {what}')
                 if probed:
@@ -192,6 +195,8 @@ class Client:
                 under_way.append(self.start(context, 'files', 'read', {'path': path, 'offset': offset, 'size': CHUNK}))
                 offset += CHUNK
             mode, chunk = self.wait(under_way.popleft(), f'reading {path}')
+            if type(mode) is not int or len(chunk) > CHUNK:
+                raise ChannelError(f'reading {path}: not what was asked for')
             end, window = end or len(chunk) < CHUNK, WINDOW
             yield int(mode), chunk
 
@@ -214,10 +219,32 @@ def chunks(source: BinaryIO) -> Iterator[bytes]:
             yield chunk
 
 
+def answer_in(frame: Frame, assembler: Assembler, what: str) -> tuple[str, Any, bytes] | None:
+    """What the frame of an answer says: 'ok' or 'progress' (its value is a dict), value, bulk; None where that is to be
+    continued.  It may come from any target.  Raises CallError for the news of a failure, ChannelError for that of an
+    end, and where it can't be read."""
+    try:
+        if frame.reply_to == IS_DEAD:
+            raise ChannelError(harmless(unpack(frame.payload)[0]))
+        message = assembler.feed(frame)
+        if message is None:
+            return None
+        (kind, value), bulk = message
+        if kind == 'error':
+            raise call_error(value)
+        if kind == 'progress' and frame.src != ROOT:
+            value = {key: item for key, item in value.items() if key not in ITS_WORDS}
+        if kind in ('ok', 'progress'):
+            return kind, value, bulk
+    except (ProtocolError, ValueError, TypeError, LookupError, AttributeError) as e:
+        raise ChannelError(f'{what}: the answer can not be read: {harmless(str(e))}') from None
+    raise ChannelError(f'{what}: the answer can not be read')
+
+
 def call_error(value: Any) -> CallError:
     """The error that an answer ['error', value] tells; what it has besides kind and text is its attribute `more`."""
     more = {str(key): item for key, item in value.items()}
-    error = CallError(str(more.pop('kind')), str(more.pop('text')))
+    error = CallError(harmless(more.pop('kind')), harmless(more.pop('text')))
     error.more = more  # type: ignore[attr-defined]
     return error
 

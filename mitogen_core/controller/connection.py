@@ -21,7 +21,7 @@ from ..wire.errors import ChannelError, MitosisError, ProtocolError
 from ..wire.frames import Frame, FrameDecoder
 from ..wire.hello import check_hello, hello
 from ..wire.payloads import Assembler, frames, pack, unpack
-from .client import call_error, connect, plain
+from .client import answer_in, connect, plain
 
 # Each frame, at level DEBUG.
 IO = logging.getLogger('mitogen.io')
@@ -150,22 +150,15 @@ class Connection:
             return
         if frame.reply_to == IS_DEAD:
             assembler.drop(request.future.dst, frame.handle)
-            self._finish(frame.handle, ChannelError(str(unpack(frame.payload)[0])))
+        try:
+            message = answer_in(frame, assembler, 'a request')
+            if message and message[0] == 'ok':
+                self._finish(frame.handle, None, request.convert(*message[1:]))
+        except Exception as e:
+            self._finish(frame.handle, e)
             return
-        message = assembler.feed(frame)
-        if message is None:
-            return
-        (kind, value), bulk = message
-        if kind == 'progress':
-            if request.on_progress:
-                _guarded(request.on_progress, value, bulk)
-        elif kind == 'ok':
-            try:
-                self._finish(frame.handle, None, request.convert(value, bulk))
-            except Exception as e:
-                self._finish(frame.handle, e)
-        else:
-            self._finish(frame.handle, call_error(value))
+        if message and message[0] == 'progress' and request.on_progress:
+            _guarded(request.on_progress, *message[1:])
 
     def _finish(self, handle: int, error: Exception | None, value: Any = None) -> None:
         with self._lock:

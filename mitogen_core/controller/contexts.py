@@ -11,10 +11,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ..wire.hello import check_child
 from . import bootstrap
-from .login import Login
+from .login import Login, LoginCall, has_room
 
 MAX_KEPT = 1 << 16
+# Of what a command says before it runs our code, so much is passed on, each piece taken for so many bytes more.
+MAX_SAID, PIECE_COST = 1 << 20, 512
 
 
 class Slot:
@@ -27,6 +30,7 @@ class Slot:
         self.waiting: list[Walk] = []
         self.token = 0
         self.out = self.err = b''
+        self.said = 0
         self.rc: int | None = None
         # Seconds without a word after which its command is given up, and the timer for that.
         self.silence: float | None = None
@@ -49,34 +53,14 @@ class Walk:
         self.hellos: list[dict[str, Any]] = []
 
 
-class LoginCall:
-    """What a Login takes for the call that it answers."""
-
-    state = 'running'
-    on_cancel: Any = None
-
-    def __init__(self, contexts: Contexts, slot: Slot) -> None:
-        self.contexts, self.slot = contexts, slot
-
-    def event(self, event: str) -> None:
-        pass
-
-    def progress(self, head: Any, bulk: bytes = b'') -> None:
-        self.contexts.progress(self.slot, head, bulk)
-
-    def reply(self, value: Any = None, bulk: bytes = b'') -> None:
-        self.contexts.ready(self.slot, value)
-
-    def fail(self, kind: str, text: str) -> None:
-        self.contexts.failed(self.slot, kind, text)
-
-
 class Contexts:
     def __init__(self, mux: Any) -> None:
         self.mux = mux
         self.slots: dict[tuple[str, ...], Slot] = {}
         self.by_id: dict[int, Slot] = {}
         self.by_token: dict[int, Slot] = {}
+        # Who was asked to start a context, as long as that may be there.
+        self.parents: dict[int, int] = {}
         self.processes: set[Login] = set()
         self.used_by: dict[int, set[Slot]] = {}
         self._tokens = self._uses = 0
@@ -185,11 +169,14 @@ class Contexts:
         slot = self.slots.get(tuple(keys))
         return slot.id if slot and slot.hello is not None else None
 
-    def expects(self, context: int, link: int) -> bool:
-        """Is this context being started behind this link?"""
-        slot = self.by_id.get(context)
-        parent = slot and self._parent(slot)
-        return bool(slot and slot.hello is None and parent and self.mux.router.link_of(parent.id) == link)
+    def expects(self, context: int, by: int) -> bool:
+        """Was the context `by` asked to start this one?"""
+        return self.parents.get(context) == by
+
+    def end(self, context: int) -> None:
+        """Have a context ended by the one that was asked to start it."""
+        if context in self.parents:
+            self.mux.call(self.parents[context], 'contexts', 'end', {'id': context}, lambda *_: None)
 
     # hops
 
@@ -283,7 +270,7 @@ class Contexts:
         args: dict[str, Any] = {name: spec[name] for name in names if name in spec}
         args['id'] = slot.id
         if not parent:
-            if not self.mux.has_room():
+            if not has_room(len(self.mux.children)):
                 self.failed(slot, 'exit', 'no descriptors are left for another login; `ulimit -n` gives more')
                 return
             try:
@@ -292,17 +279,12 @@ class Contexts:
                 self.failed(slot, 'exit', f'{spec["argv"][0]}: {e.strerror}')
             return
 
+        self.parents[slot.id] = parent
         slot.silence = spec.get('silence')
         self._listen(slot)
 
-        def done(kind: str, value: Any, bulk: bytes) -> None:
-            if kind == 'ok':
-                self.ready(slot, value)
-            elif kind == 'error':
-                self.failed(slot, value['kind'], value['text'])
-            else:
-                self.failed(slot, 'retry', str(value))
-        self.mux.call(parent, 'contexts', 'spawn', args, done, lambda head, bulk: self.progress(slot, head, bulk))
+        self.mux.call(parent, 'contexts', 'spawn', args, lambda kind, value, bulk: self.spawned(slot, kind, value),
+                      lambda head, bulk: self.progress(slot, head, bulk))
 
     def _listen(self, slot: Slot) -> None:
         """Let the time for a word from a slot's command begin anew, if there is one."""
@@ -316,15 +298,28 @@ class Contexts:
 
     # what becomes of a slot
 
+    def spawned(self, slot: Slot, kind: str, value: Any) -> None:
+        """The answer of the context before it."""
+        if kind == 'ok' and self.mux.router.link_of(slot.id) is not None:
+            self.ready(slot, check_child(value))
+        elif kind == 'ok':
+            self.failed(slot, 'retry', 'nothing leads to it')
+        elif kind == 'error':
+            self.failed(slot, value['kind'], value['text'])
+        else:
+            self.failed(slot, 'retry', str(value))
+
     def progress(self, slot: Slot, head: dict[str, Any], bulk: bytes) -> None:
         self._listen(slot)
+        head = {key: head[key] for key in ('rc', 'stream') if type(head.get(key)) is int}
         if 'rc' in head:
             slot.rc = head['rc']
         elif head.get('stream') == 1:
             slot.out = (slot.out + bulk)[-MAX_KEPT:]
         elif head.get('stream') == 2:
             slot.err = (slot.err + bulk)[-MAX_KEPT:]
-        for walk in slot.waiting[:1]:
+        slot.said += len(bulk) + PIECE_COST
+        for walk in slot.waiting[:1] if slot.said <= MAX_SAID else ():
             walk.call.progress(dict(head, token=slot.token, hop=len(slot.path) - 1), bulk)
 
     def ready(self, slot: Slot, hello: dict[str, Any]) -> None:
@@ -351,6 +346,7 @@ class Contexts:
 
     def forget(self, context: int) -> None:
         """A context that was ready, or was about to be, is gone."""
+        self.parents.pop(context, None)
         for slot in [slot for slot in self.slots.values() if slot.id == context]:
             if slot.hello is None:
                 self.failed(slot, 'retry', 'the link ended')
@@ -377,8 +373,8 @@ class Contexts:
             child = self.mux.children.get(slot.id)
             if child:
                 child.abort('given up')
-        elif slot.id:
-            self.mux.call(parent.id, 'contexts', 'end', {'id': slot.id}, lambda *_: None)
+        else:
+            self.end(slot.id)
 
     def _drop(self, slot: Slot) -> None:
         self.mux.loop.cancel(slot.timer)

@@ -54,10 +54,15 @@ class Log:
     def remote(self, where: str, head: Any) -> None:
         """A record that a context forwarded: what it says is text from a target."""
         if isinstance(head, dict) and self._may(where):
-            level, name = head.get('level'), to_text(head.get('name', ''))[:80]
+            level, name = head.get('level'), _text(head.get('name'))[:80]
             known = isinstance(level, int) and 0 <= level <= logging.CRITICAL
-            text = to_text(head.get('text', ''))[:4096]
+            text = _text(head.get('text'))[:4096]
             self.write(int(level or 0) if known else logging.INFO, text, f'{where} {name}')
+
+    def about(self, where: str, level: int, text: str) -> None:
+        """A line of our own that this target is the cause of: it can make us say no more than it can say itself."""
+        if self._may(where):
+            self.write(level, text)
 
     def _may(self, where: str) -> bool:
         """Has this target not said too much lately?"""
@@ -89,6 +94,21 @@ def _user() -> str:
         return str(os.getuid())
 
 
+def _text(value: Any) -> str:
+    """What is a text, of what a target sent."""
+    return to_text(value) if isinstance(value, (str, bytes)) else ''
+
+
 def plain(text: str) -> str:
     """`text` on one line, and without what a terminal would obey."""
     return ''.join(c if c.isprintable() else c.encode('unicode_escape').decode('ascii') for c in text)
+
+
+# Characters of a sentence that a target has a part in.
+MAX_SENTENCE = 8192
+
+
+def harmless(text: Any) -> str:
+    """A sentence that a target has a part in, for people: as `plain`, but of several lines, and not too long."""
+    lines = _text(text)[:MAX_SENTENCE].replace('\r\n', '\n').split('\n')
+    return '\n'.join(plain(line.expandtabs()) for line in lines)

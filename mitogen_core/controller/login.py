@@ -11,6 +11,38 @@ from ..remote.contexts import Child
 
 # How much of a login's stderr is kept to explain its end.
 TAIL = 4096
+# What is no fault of the other end's.
+ENDS = ('end of stream', 'shutdown')
+# Descriptors: the three streams of its command.
+FDS = 3
+
+
+def has_room(logins: int) -> bool:
+    """May another one have descriptors?  Some are left for workers."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return FDS * (logins + 1) <= limit - max(32, limit // 4)
+
+
+class LoginCall:
+    """What a Login takes for the call that it answers."""
+
+    state = 'running'
+    on_cancel: Any = None
+
+    def __init__(self, contexts: Any, slot: Any) -> None:
+        self.contexts, self.slot = contexts, slot
+
+    def event(self, event: str) -> None:
+        pass
+
+    def progress(self, head: Any, bulk: bytes = b'') -> None:
+        self.contexts.progress(self.slot, head, bulk)
+
+    def reply(self, value: Any = None, bulk: bytes = b'') -> None:
+        self.contexts.ready(self.slot, value)
+
+    def fail(self, kind: str, text: str) -> None:
+        self.contexts.failed(self.slot, kind, text)
 
 
 class Login(Child):
@@ -20,6 +52,7 @@ class Login(Child):
         self.tail = b''
         self.code: int | None = None
         self._tell: Callable[[str], None] | None = None
+        self.name = mux.contexts.name_of(args['id'])
         mux.contexts.processes.add(self)
         super().__init__(mux, call, args)
 
@@ -68,6 +101,9 @@ class Login(Child):
     def on_end(self, reason: str) -> None:
         # Keep listening to stderr until the process ends: it says why.
         err, self.err = self.err, None
+        if reason not in ENDS and not reason.startswith('write: '):
+            self.reason = self.reason or reason
+            self.broker.log.about(self.name, 30, f'{self.name}: {reason}')
         super().on_end(reason)
         self.err = err
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-import resource
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -46,14 +45,12 @@ from .calls import ClientCall, OwnCall, Pending, Requests
 from .channels import Channels
 from .client import is_ours
 from .contexts import Contexts
-from .log import Log
+from .log import Log, harmless
 from .modules import Modules
 from .status import Status
 
 # What a target may have the multiplexer keep of its unfinished messages; those for workers are only passed on.
 MAX_NEWS = 4 << 20
-# Descriptors of a login: the three streams of its command.
-LOGIN_FDS = 3
 # How long nobody new is let in where there are no more descriptors.
 FULL_SECONDS = 0.1
 
@@ -93,11 +90,6 @@ class Multiplexer:
 
     def new_context_id(self) -> int:
         return next(self._context_ids)
-
-    def has_room(self) -> bool:
-        """May another login have descriptors?  Some are left for workers."""
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        return LOGIN_FDS * (len(self.children) + 1) <= limit - max(32, limit // 4)
 
     # clients
 
@@ -161,7 +153,7 @@ class Multiplexer:
     def dead(self, client: int, handle: int, reason: str) -> None:
         """Tell a client that no answer will come."""
         if handle and client in self.clients:
-            self.clients[client].send(Frame(client, ROOT, handle, IS_DEAD, pack(reason)))
+            self.clients[client].send(Frame(client, ROOT, handle, IS_DEAD, pack(harmless(reason))))
 
     def _on_client_close(self, link: Link, reason: str) -> None:
         client = link.name
@@ -229,13 +221,17 @@ class Multiplexer:
             if frame.handle != HELLO:
                 raise ProtocolError('a frame before the hello')
             link.event('hello')
-            self.assemblers[link.name] = Assembler(MAX_NEWS)
             self.children[link.name].on_hello(unpack(frame.payload)[0])
             return
         link.event('frame')
         decision, where = self.router.decide(frame, link.name)
         if decision == DELIVER:
-            self._deliver(link, frame)
+            try:
+                self._deliver(link, frame)
+            except Exception as e:
+                if frame.src == link.name:
+                    raise
+                self._expel(frame.src, f'{e}' if isinstance(e, ProtocolError) else f'unusable message: {e!r:.200}')
         elif decision == UP and self._answers(frame):
             if is_last(frame.payload):
                 del self.pending[frame.dst, frame.handle]
@@ -243,7 +239,8 @@ class Multiplexer:
         else:
             if decision != REFUSE and frame.dst >= FIRST_CLIENT:
                 return  # an answer that came after its asker had gone
-            self.log.write(30, f'refused {frame!r} from {self.contexts.name_of(link.name)}: {where}')
+            name = self.contexts.name_of(link.name)
+            self.log.about(name, 30, f'refused {frame!r} from {name}: {where}')
 
     def _answers(self, frame: Frame) -> bool:
         asked = self.pending.get((frame.dst, frame.handle))
@@ -253,12 +250,12 @@ class Multiplexer:
         if frame.handle >= FIRST_DYNAMIC:
             self._own_answer(link, frame)
             return
-        message = self.assemblers[link.name].feed(frame)
+        message = self._assemble(frame)
         if message is None:
             return
         head, bulk = message
         if frame.handle == ADD_ROUTE:
-            if not self.contexts.expects(head['id'], link.name):
+            if not self.contexts.expects(head['id'], frame.src):
                 raise ProtocolError(f'a route for context {head["id"]!r:.20}, which was not asked for here')
             self.add_route(head['id'], link.name)
         elif frame.handle == DEL_ROUTE:
@@ -272,26 +269,49 @@ class Multiplexer:
         elif frame.handle == FORWARD_LOG:
             self.log.remote(self.contexts.name_of(frame.src), head)
         else:
-            self.log.write(30, f'no use for {frame!r} from {self.contexts.name_of(link.name)}')
+            name = self.contexts.name_of(link.name)
+            self.log.about(name, 30, f'no use for {frame!r} from {name}')
+
+    def _assemble(self, frame: Frame) -> tuple[Any, bytes] | None:
+        """What a context says, when that is whole."""
+        message: tuple[Any, bytes] | None = self.assemblers.setdefault(frame.src, Assembler(MAX_NEWS)).feed(frame)
+        return message
+
+    def _expel(self, context: int, reason: str) -> None:
+        """End a context that has others between itself and here, and says what can't be: their link stays."""
+        name = self.contexts.name_of(context)
+        self.log.about(name, 30, f'{name}: {reason}')
+        self.contexts.end(context)
+        self.context_gone(context, reason)
 
     def _own_answer(self, link: Link, frame: Frame) -> None:
-        context, call = self.own.get(frame.handle, (None, None))
+        context, call = self.own.get(frame.handle, (0, None))
         if call is None or context != frame.src:
             return
+        kind: Any
+        value: Any
         if frame.reply_to == IS_DEAD:
-            del self.own[frame.handle]
-            call.on_done('dead', unpack(frame.payload)[0], b'')
-            return
-        message = self.assemblers[link.name].feed(frame)
-        if message is None:
-            return
-        (kind, value), bulk = message
+            (kind, value), bulk = ('dead', harmless(unpack(frame.payload)[0])), b''
+        else:
+            message = self._assemble(frame)
+            if message is None:
+                return
+            (kind, value), bulk = message
         if kind == 'progress':
             if call.on_progress:
                 call.on_progress(value, bulk)
             return
+        if kind == 'error':
+            value = {'kind': harmless(value['kind']), 'text': harmless(value['text'])}
+        elif kind not in ('ok', 'dead'):
+            raise ProtocolError('an answer that is none')
         del self.own[frame.handle]
-        call.on_done(kind, value, bulk)
+        try:
+            call.on_done(kind, value, bulk)
+        except Exception:
+            # Not what was asked for: the link is about to end, and so will this be told of it.
+            self.own[frame.handle] = context, call
+            raise
 
     def add_route(self, context: int, link_name: int) -> None:
         self.router.add(context, link_name)
@@ -301,7 +321,6 @@ class Multiplexer:
 
     def on_close(self, link: Link, reason: str) -> None:
         """A child context's link is closed."""
-        self.assemblers.pop(link.name, None)
         self.modules.forget(link.name)
         child = self.children.pop(link.name, None)
         gone = self.router.remove_link(link.name)
@@ -339,6 +358,7 @@ class Multiplexer:
         self._mourn(context, f'{name}: {reason}')
 
     def _forget(self, context: int) -> None:
+        self.assemblers.pop(context, None)
         self.contexts.forget(context)
         self.channels.gone(context)
 

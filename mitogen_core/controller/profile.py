@@ -23,7 +23,8 @@ from typing import Any
 ROLES = ('worker', 'multiplexer', 'broker', 'runner')
 # At the end of a run, for all contexts together.
 SECONDS = 10
-MAX_SIZE = 16 << 20
+# Of what one context tells at a time, inflated; and how often it may.
+MAX_SIZE, MOST = 4 << 20, 100
 CALLERS: dict[Any, Any] = {}
 
 
@@ -56,6 +57,7 @@ class Contexts:
     def __init__(self, mux: Any, folder: str) -> None:
         self.mux, self.folder = mux, folder
         self.here = Here(folder, 'multiplexer')
+        self.told: collections.Counter[str] = collections.Counter()
 
     def joined(self, context: int) -> None:
         self.mux.call(context, 'profile', 'start', {}, lambda *_: None)
@@ -80,7 +82,8 @@ class Contexts:
         except Exception as e:
             self.mux.log.write(30, f'no profile of {context}: {e}')
             return
-        if role in ROLES:
+        self.told[context] += 1
+        if role in ROLES and self.told[context] <= MOST:
             pathlib.Path(path_of(self.folder, role, context, pid)).write_bytes(marshal.dumps(found))
 
 

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from .log import plain
+
 
 def lines(tree: dict[str, Any]) -> Iterator[str]:
-    """`tree`: see Status.do_tree in status.py."""
+    """`tree`: see Status.do_tree in status.py.  Printable, whatever targets said."""
+    return map(plain, _lines(tree))
+
+
+def _lines(tree: dict[str, Any]) -> Iterator[str]:
     yield (f'multiplexer, pid {tree["pid"]}: {tree["clients"]} clients, {len(tree["calls"])} calls under way, '
            f'{tree["modules"]["files"]} files of code')
     for call in tree['calls']:

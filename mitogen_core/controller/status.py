@@ -8,10 +8,11 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
+from ..wire.errors import ProtocolError
 from .report import lines
 
-# What contexts are given to say what they are doing.
-SECONDS = 5
+# What contexts are given to say what they are doing, and how many characters and items of that are looked at.
+SECONDS, MOST = 5, 1 << 14
 
 
 class Status:
@@ -41,7 +42,12 @@ class Status:
     def do_tree(self, call: Any, args: dict[str, Any], bulk: bytes) -> None:
         """As `status`; each of the contexts has a `status` too: what it says of itself, or {'error': text}.  `lines` is
         the same as text."""
-        self.gather(lambda tree: call.reply(dict(tree, lines=list(lines(tree)))))
+        def reply(tree: dict[str, Any]) -> None:
+            try:
+                call.reply(dict(tree, lines=list(lines(tree))))
+            except ProtocolError as e:  # here, or it would be taken for that of whoever answered last
+                call.fail('status', f'there is more than can be told: {e}')
+        self.gather(reply)
 
     def gather(self, callback: Callable[[dict[str, Any]], None]) -> None:
         """callback(tree), when all contexts have answered or had their time."""
@@ -58,7 +64,7 @@ class Status:
         def answered(context: int, kind: str, value: Any, bulk: bytes) -> None:
             asked = silent.pop(context, None)
             if asked:
-                asked['status'] = _plain(value) if kind == 'ok' else {'error': str(value)}
+                asked['status'] = said(value) if kind == 'ok' else {'error': str(value)}
                 if not silent:
                     finish()
         timer = self.mux.loop.later(SECONDS, finish)
@@ -76,16 +82,27 @@ class Status:
                     self.mux.log.write(20, line)
             else:
                 path = pathlib.Path(self.mux.folder, 'status.txt')
-                path.write_text('\n'.join(lines(tree)) + '\n')
+                path.write_text('\n'.join(lines(tree)) + '\n', encoding='utf-8')
         self.gather(write)
 
 
-def _plain(value: Any) -> Any:
-    """What a target says, with text for bytes: it may be anything."""
-    if isinstance(value, bytes):
-        return value.decode('utf-8', 'replace')
-    if isinstance(value, dict):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return value
+def said(value: Any) -> Any:
+    """What a target says of itself, with text for bytes: it may be anything."""
+    left = MOST
+
+    def plain(value: Any) -> Any:
+        nonlocal left
+        left -= len(value) if isinstance(value, (str, bytes, dict, list, tuple)) else 0
+        if left < 0:
+            raise OverflowError
+        if isinstance(value, bytes):
+            return value.decode('utf-8', 'replace')
+        if isinstance(value, dict):
+            return {plain(key): plain(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [plain(item) for item in value]
+        return value
+    try:
+        return plain(value)
+    except OverflowError:
+        return {'error': 'it says too much of itself'}

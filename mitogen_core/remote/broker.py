@@ -153,18 +153,20 @@ class Broker(object):
             return self._on_hello(link, frame)
         link.event('frame')
         decision, where = self.router.decide(frame, link.name)
+        try:
+            self._take(link, frame, decision, where)
+        except Exception as e:
+            if link is self.parent or frame.src == link.name:
+                raise
+            # Of one that has others between itself and here: their link stays.
+            self.refuse(frame, e)
+
+    def _take(self, link, frame, decision, where):
         if decision == DELIVER:
             self.deliver(link, frame)
+        elif decision == UP and frame.handle in (ADD_ROUTE, DEL_ROUTE) and frame.dst == ROOT:
+            self._on_route(link, frame)
         elif decision == UP:
-            if frame.handle in (ADD_ROUTE, DEL_ROUTE) and frame.dst == ROOT:
-                # News of a descendant's children: this context passes their frames on too.
-                if bulk(frame):
-                    raise ProtocolError('a route of %d bytes' % len(frame.payload))
-                context_id = unpack(frame.payload)[0][u'id']
-                if frame.handle == DEL_ROUTE:
-                    self.router.remove(context_id, link.name)
-                    return self.parent.send_after(context_id, frame, link)
-                self.router.add(context_id, link.name)
             self.parent.pass_on(frame, link)
         elif decision == DOWN:
             self.children[where].link.pass_on(frame, link)
@@ -172,10 +174,28 @@ class Broker(object):
             if frame.reply_to and frame.reply_to != IS_DEAD and not is_piece(frame.payload):
                 link.send(Frame(frame.src, self.id, frame.reply_to, IS_DEAD, pack(to_text(where))))
         elif decision == REFUSE:
-            # Now and then only: whoever sends such frames can send many.
-            self.refused += 1
-            if not self.refused & (self.refused - 1):
-                self.log(30, 'refused %r: %s (%d so far)' % (frame, where, self.refused))
+            self.refuse(frame, where)
+
+    def refuse(self, frame, why):
+        # Now and then only: whoever sends such frames can send many.
+        self.refused += 1
+        if not self.refused & (self.refused - 1):
+            self.log(30, 'refused %r: %.200s (%d so far)' % (frame, why, self.refused))
+
+    def _on_route(self, link, frame):
+        """News of a descendant's children: this context passes their frames on too."""
+        if bulk(frame):
+            raise ProtocolError('a route of %d bytes' % len(frame.payload))
+        context_id = unpack(frame.payload)[0][u'id']
+        at = self.router.link_of(context_id)
+        if frame.handle == DEL_ROUTE and at == link.name:
+            self.router.remove(context_id, link.name)
+            self.parent.send_after(context_id, frame, link)
+        elif frame.handle == ADD_ROUTE and at in (None, link.name) and context_id not in self.children:
+            self.router.add(context_id, link.name)
+            self.parent.pass_on(frame, link)
+        else:
+            self.refuse(frame, 'the route of another')
 
     def on_silence(self, link, seconds, over):
         """A neighbour says nothing, or does so again: see Link.keep_alive."""

@@ -10,7 +10,7 @@ import sys
 from ..wire.constants import HELLO, READ_SIZE, SHUTDOWN
 from ..wire.errors import ProtocolError
 from ..wire.frames import Frame
-from ..wire.hello import check_hello, hello
+from ..wire.hello import check_child, hello
 from ..wire.payloads import pack
 from ..wire.py23 import to_native, to_text
 from .children import exit_code, kill_group, open_tty, set_raw, spawn
@@ -40,7 +40,7 @@ def refusal(version):
     except ValueError:
         return 'its Python gives no version: %r' % version[:40]
     if found < (2, 7) or (3,) <= found < (3, 6):
-        return 'its Python is %s; 2.7 or at least 3.6 is needed' % version
+        return 'its Python is %s; 2.7 or at least 3.6 is needed' % version[:40]
     return None
 
 
@@ -146,7 +146,7 @@ class Child(object):
         self.link.feed(rest)
 
     def on_hello(self, head):
-        head = check_hello(head)
+        head = check_child(head)
         if head[u'id'] != self.id:
             raise ProtocolError('context %d says that it is %d' % (self.id, head[u'id']))
         self.loop.cancel(self.timer)

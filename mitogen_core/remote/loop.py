@@ -8,6 +8,9 @@ import select
 
 from ..wire.py23 import monotonic
 
+# One wait, in seconds: more than systems let poll(2) wait for is the same.
+LONGEST = 3600
+
 IN, OUT, HANGUP = 1, 4, 0x18  # POLLIN, POLLOUT, POLLERR|POLLHUP: the same for poll(2) and epoll(7)
 
 
@@ -98,7 +101,7 @@ class Loop(object):
             return 0
         if not self._timers:
             return None
-        return max(0, self._timers[0][0] - self.clock())
+        return min(max(0, self._timers[0][0] - self.clock()), LONGEST)
 
     def step(self):
         """One wait and what it woke."""

@@ -2,7 +2,11 @@
 
 from .constants import MAX_PAYLOAD, MAX_U32, VERSION
 from .errors import ProtocolError
-from .py23 import integer_types, to_text
+from .py23 import integer_types, text_type, to_text
+
+# What a child says of itself besides, in texts of at most so many characters.
+WORDS = (u'executable', u'user', u'home', u'host')
+MAX_WORD = 4096
 
 
 def hello(context_id, pid, **more):
@@ -24,3 +28,16 @@ def check_hello(head):
         if type(head.get(key)) not in integer_types or not 0 <= head[key] <= MAX_U32:
             raise ProtocolError('a hello without %s' % key)
     return head
+
+
+def check_child(head):
+    """What a child's hello says, as check_hello, and nothing that has no meaning."""
+    head = check_hello(head)
+    for key in WORDS:
+        if type(head.get(key)) is not text_type or len(head[key]) > MAX_WORD:
+            raise ProtocolError('a hello without %s' % key)
+    python = head.get(u'python')
+    numbers = [head.get(u'uid')] + (python if type(python) is list and len(python) == 3 else [None])
+    if not all(type(number) in integer_types for number in numbers):
+        raise ProtocolError('a hello without uid or python')
+    return dict((key, head[key]) for key in WORDS + (u'version', u'id', u'pid', u'max_payload', u'uid', u'python'))

@@ -28,6 +28,7 @@ TEXTS = (bytes, text_type)
 CONTAINERS = (list, tuple, dict)
 SCALARS = (type(None), bool, float) + integer_types
 MAX_INT = (1 << 64) - 1
+MAX_DIGITS = 32
 # What a piece costs its keeper beyond its bytes.
 PIECE_COST = 512
 
@@ -59,6 +60,13 @@ class _Unpickler(_Base):
             return self.encode
         raise ProtocolError('a message may not hold %.99r.%.99r' % (module, name))
 
+    def load_int(self):
+        # How Python 2 spells what has more than 32 bits.  Some Pythons would take long over many digits.
+        line = self.readline()
+        if len(line) > MAX_DIGITS:
+            raise ProtocolError('a message has a number of %d digits' % len(line))
+        self.append(line == b'01\n' if line in (b'00\n', b'01\n') else int(line))
+
     def load_setitem(self):
         check_keys(self.stack[-2:-1])
         _Base.load_setitem(self)
@@ -67,6 +75,7 @@ class _Unpickler(_Base):
         check_keys(self.stack[(self.marker() + 1 if PY2 else 0)::2])
         _Base.load_setitems(self)
 
+    dispatch[pickle.INT[0]] = load_int
     dispatch[pickle.SETITEM[0]] = load_setitem
     dispatch[pickle.SETITEMS[0]] = load_setitems
 
@@ -79,24 +88,37 @@ def check_keys(keys):
 
 
 def check(value):
-    """Raises ProtocolError where `value` is no message."""
-    items, left = [value], MAX_UNFOLDED
-    for depth in range(MAX_DEPTH + 1):
-        below = []
-        for item in items:
-            kind = type(item)
-            if kind in TEXTS or kind in CONTAINERS:
-                left -= len(item)
-                if left < 0 or (depth == MAX_DEPTH and kind in CONTAINERS):
-                    raise ProtocolError('a message is too large or too deep')
-                if kind in CONTAINERS:
-                    below.extend(item)
+    """Raises ProtocolError where `value` is no message.  Takes time for what was sent, not for what it unfolds to."""
+    _weigh([value], MAX_DEPTH + 1, {})
+
+
+def _weigh(items, room, known):
+    """(characters and items, levels of containers) of what a container holds, which may be so many levels; `known` has
+    those that were looked into, by id."""
+    weight, levels = len(items), 0
+    for item in items:
+        kind = type(item)
+        if kind in TEXTS:
+            weight += len(item)
+        elif kind in CONTAINERS:
+            found = known.get(id(item))
+            if found is None and room > 1:
                 if kind is dict:
                     check_keys(item)
-                    below.extend(item.values())
-            elif kind not in SCALARS or (kind in integer_types and abs(item) > MAX_INT):
-                raise ProtocolError('a message may not hold %s' % kind.__name__)
-        items = below
+                    found = _weigh(list(item.values()), room - 1, known)
+                    found = found[0] + sum(len(key) for key in item if type(key) in TEXTS), found[1]
+                else:
+                    found = _weigh(item, room - 1, known)
+                known[id(item)] = found
+            if found is None or found[1] + 1 >= room:
+                raise ProtocolError('a message is too deep')
+            weight += found[0]
+            levels = max(levels, found[1] + 1)
+        elif kind not in SCALARS or (kind in integer_types and abs(item) > MAX_INT):
+            raise ProtocolError('a message may not hold %s' % kind.__name__)
+        if weight > MAX_UNFOLDED + 1:
+            raise ProtocolError('a message is too large')
+    return weight, levels
 
 
 def pack(head, bulk=b'', flags=0):

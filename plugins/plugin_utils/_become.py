@@ -13,6 +13,8 @@ from ...mitogen_core.wire.errors import CallError
 from ._login import key_of
 
 display = Display()
+# Of a line that has no end yet: no prompt is longer.
+MOST_REST = 512
 
 
 def seconds_for_a_word(connection: Any) -> int:
@@ -75,6 +77,7 @@ class Conversation:
             self._line(line)
         self._rest[stream] = lines[-1] if lines and not lines[-1].endswith(b'\n') and not self._prompted(lines[-1]) \
             else b''
+        self._rest[stream] = self._rest[stream][-MOST_REST:]
 
     def _prompted(self, line: bytes) -> bool:
         return bool(self._become.expect_prompt() and self._become.check_password_prompt(line))

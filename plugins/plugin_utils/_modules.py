@@ -141,7 +141,10 @@ def _provide(connection: Any, client: Client, module: ansiballz.ModuleRun, becom
 
 
 def _send_code(client: Client, payload: ansiballz.Payload) -> None:
-    closure = Closure(ansiballz.unzip(payload.zip_data))
+    try:
+        closure = Closure(ansiballz.unzip(payload.zip_data))
+    except ansiballz.BAD:
+        raise Stock('module of an unknown form') from None
     missing, _bulk = client.call(ROOT, 'modules', 'define', {
         'payload': payload.key, 'closure': closure.digest, 'digests': list(closure.files)}, closure.listing)
     for digest in missing:

@@ -44,7 +44,7 @@ class News:
                 self._on_sent()
         elif 'silent' in head:
             what = f'has been silent for {head["silent"]} s' if head['silent'] else 'is back'
-            self._say(f'mitosis: {head["name"]} {what}', C.COLOR_WARN)
+            self._say(plain(f'mitosis: {head["name"]} {what}'), C.COLOR_WARN)
         elif self.live and head.get('live') in self._rest:
             *lines, self._rest[head['live']] = re.split(rb'[\r\n]+', self._rest[head['live']] + data)
             for line in lines:

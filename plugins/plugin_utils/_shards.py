@@ -81,7 +81,7 @@ def number_of_workers(entry: Entry) -> int:
     wished = _configured() if of_host is None else str(of_host)
     if wished == 'stock':
         return 0
-    return int(wished) if wished.isdigit() else os.cpu_count() or 1
+    return int(wished) if re.fullmatch('[0-9]{1,6}', wished) else os.cpu_count() or 1
 
 
 @functools.cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import pathlib
 import pstats
 import subprocess
@@ -76,6 +77,6 @@ class Nobody:
 ])
 def test_what_a_target_may_tell(tmp_path: pathlib.Path, head, bulk: bytes):
     contexts = profile.Contexts.__new__(profile.Contexts)
-    contexts.mux, contexts.folder = Nobody(), str(tmp_path)
+    contexts.mux, contexts.folder, contexts.told = Nobody(), str(tmp_path), collections.Counter()
     contexts.write('../a name', head, bulk)
     assert list(tmp_path.glob('**/*.prof')) == []

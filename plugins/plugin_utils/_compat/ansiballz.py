@@ -15,7 +15,9 @@ import hashlib
 import io
 import json
 import re
+import struct
 import zipfile
+import zlib
 from typing import Any
 
 WRAPPER = b'_ANSIBALLZ_WRAPPER = True'
@@ -117,6 +119,10 @@ def _parse_1(data: bytes) -> Payload | None:
     json.loads(value)
     return Payload(1, found['name'][0].decode(), found['fqn'][0].decode(), value, '',
                    ast.literal_eval(found['date_time'][0].decode()), int(limits[0]) if limits else 0, data[start:end])
+
+
+# What `unzip` raises for what is no zip file.
+BAD = (ValueError, LookupError, EOFError, RuntimeError, OverflowError, struct.error, zipfile.BadZipFile, zlib.error)
 
 
 def unzip(zip_data: bytes) -> dict[str, bytes]:

@@ -59,7 +59,7 @@ def parse(command: str, sent: Sent, environments: dict[str, dict[str, str]]) -> 
         return None
     jid, limit, path, preserve = arguments
     payload, own = sent.payloads.get(path, (None, ''))
-    if payload is None or own != interpreter or not limit.isdigit():
+    if payload is None or own != interpreter or not (limit.isascii() and limit.isdigit() and len(limit) < 20):
         return None
     command = path if core_version() < (2, 21) else shlex.join([*words[:at], path])
     job = {'id': jid, 'seconds': seconds(int(limit)), 'cmd': command,

@@ -11,6 +11,7 @@ MAGIC_VARIABLE_MAPPING, which PlayContext takes passwords by: 2.16-2.21.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from ansible import constants as C
@@ -80,6 +81,6 @@ class Maker:
 def not_by_facts(name: str, variables: Any) -> None:
     """Raises AnsibleError where it is the host itself that says this, by its facts, which win over the inventory."""
     facts = variables.get('ansible_facts') if 'ansible_facts' in variables else None
-    if facts and name in facts:
+    if isinstance(facts, Mapping) and name in facts:
         raise AnsibleError(f'{variables["inventory_hostname"]}: {name} comes from facts that the host has told of '
                            'itself, and does not count')

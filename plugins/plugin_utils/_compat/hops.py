@@ -35,7 +35,10 @@ def connection_to(hosts: Any, name: str, typed: dict[str, str], load: Load) -> A
     context.remote_addr = str(variables.get('ansible_host') or name)
     context.connection = plugin
     if variables.get('ansible_port'):
-        context.port = int(variables['ansible_port'])
+        try:
+            context.port = int(variables['ansible_port'])
+        except (TypeError, ValueError):
+            raise AnsibleError(f'{name}: ansible_port is no number: {variables["ansible_port"]!r}') from None
     user = variables.get('ansible_user') or variables.get('ansible_ssh_user')
     if user:
         context.remote_user = str(user)

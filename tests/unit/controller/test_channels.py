@@ -9,9 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mitogen_core.controller.channels import AHEAD, MAX_KEPT, MAX_NAME, MESSAGE_COST, POLICIES, Channels
-from mitogen_core.wire.constants import CHUNK, FIRST_CLIENT, SUBSCRIBE
-from mitogen_core.wire.payloads import unpack
+from mitogen_core.controller.channels import (
+    AHEAD,
+    MAX_KEPT,
+    MAX_KEPT_OF_ONE,
+    MAX_NAME,
+    MESSAGE_COST,
+    POLICIES,
+    Channels,
+)
+from mitogen_core.wire.constants import CHUNK, FIRST_CLIENT, MAX_HEAD, SUBSCRIBE
+from mitogen_core.wire.errors import ProtocolError
+from mitogen_core.wire.payloads import pack, unpack
 
 
 class Call:
@@ -67,7 +76,7 @@ class World:
     def name_of(self, context: int) -> str:
         return f'context {context}'
 
-    def write(self, level: int, text: str) -> None:
+    def about(self, where: str, level: int, text: str) -> None:
         self.logged.append(text)
 
     # events
@@ -198,6 +207,19 @@ def test_a_large_message_in_a_small_queue(world: World):
     assert call.values == list(range(AHEAD + 1))
 
 
+def test_a_value_that_is_almost_too_large_is_refused_at_once(world: World):
+    """Or it would be while somebody else's message is being passed on."""
+    call = world.subscribe()
+    for n in range(AHEAD):
+        world.publish(n)
+    for size in range(MAX_HEAD - 600, MAX_HEAD, 10):
+        with pytest.raises(ProtocolError):
+            world.publish('x' * size)
+    world.publish('x' * (MAX_HEAD - 2 * MESSAGE_COST))
+    world.take(call)
+    assert pack(['progress', dict(call.got[-1][0], dropped=1 << 60)])
+
+
 def test_what_is_kept(world: World):
     world.publish('old', keep=True)
     world.publish('new', keep=True)
@@ -210,16 +232,23 @@ def test_what_is_kept(world: World):
     assert world.subscribe(reply_to=1001).values == ['other']
     world.channels.gone(2)
     world.channels.gone(2)
-    assert not world.channels.kept and world.channels._kept_bytes == 0
+    assert not world.channels.kept and not world.channels._kept_bytes
 
 
 def test_what_is_kept_is_bounded(world: World):
-    for n in range(2 * MAX_KEPT // CHUNK):
+    for n in range(2 * MAX_KEPT_OF_ONE // CHUNK):
         world.publish(n, slot=f'slot {n}', bulk=bytes(CHUNK), keep=True)
-    assert world.channels._kept_bytes <= MAX_KEPT
+    assert world.channels._kept_bytes.total() <= MAX_KEPT_OF_ONE
     assert 'no room to keep what context 1 says' in world.logged[0]
+    # That is its own loss.
+    world.publish('mine', slot='slot 0', bulk=bytes(CHUNK), keep=True, context=2)
+    assert world.subscribe('slot 0').values == [0, 'mine']
+    for context in range(3, 3 + 2 * MAX_KEPT // MAX_KEPT_OF_ONE):
+        for n in range(MAX_KEPT_OF_ONE // CHUNK):
+            world.publish(n, slot=f'slot {n}', bulk=bytes(CHUNK), keep=True, context=context)
+    assert MAX_KEPT - CHUNK < world.channels._kept_bytes.total() <= MAX_KEPT
     world.channels.gone(1)
-    assert world.channels._kept_bytes == 0
+    assert 1 not in world.channels._kept_bytes
 
 
 @given(st.sampled_from(POLICIES), st.integers(1, 5), st.lists(st.one_of(st.none(), st.integers(1, 8)), max_size=80))

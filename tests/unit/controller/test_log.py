@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mitogen_core.controller.log import BURST, RATE, Log
+from mitogen_core.controller.log import BURST, MAX_SENTENCE, RATE, Log, harmless
 
 texts = st.text('a\x1b[]\n\r\t\b\x07\x9b\u202e\u2028\ud800\U0001f600\\%s', max_size=30)
 odd = st.one_of(st.none(), st.integers(), st.binary(max_size=9), st.lists(st.integers(), max_size=2), texts)
@@ -111,3 +111,26 @@ def test_a_target_that_says_too_much(tmp_path):
     for n in range(2 * RATE):
         log.remote('web1', {'level': 20, 'name': 'x', 'text': f'later {n}'})
     assert lines()[BURST + 1:] == ['web1: 50 lines were left out', *(f'web1 x: later {n}' for n in range(RATE))]
+
+
+@given(st.one_of(odd, st.text(max_size=100)))
+def test_sentences(text):
+    found = harmless(text)
+    assert all(line.isprintable() for line in found.split('\n'))
+    assert len(harmless([text, text])) == 0
+
+
+def test_sentences_keep_their_lines():
+    assert harmless(b'one\r\n\ttwo\x1b[2J\rthree\n') == 'one\n        two\\x1b[2J\\rthree\n'
+    assert len(harmless('x' * 100_000)) == MAX_SENTENCE
+
+
+def test_a_target_that_is_told_of_too_often(tmp_path):
+    """What it makes us say counts as what it says."""
+    log = Log(str(tmp_path / 'log'), clock=lambda: 0.0)
+    for n in range(BURST):
+        log.about('web1', logging.WARNING, f'refused {n}')
+        log.remote('web1', {'text': 'x'})
+    log.about('web2', logging.WARNING, 'refused')
+    lines = (tmp_path / 'log').read_text().splitlines()
+    assert len(lines) == BURST + 1 and lines[-1].endswith('WARNING multiplexer: refused')

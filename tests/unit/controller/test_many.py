@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mitogen_core.controller import multiplexer
+from mitogen_core.controller import login
 from mitogen_core.controller.calls import Pending, Requests
 from mitogen_core.wire.constants import CALL_SERVICE, HELLO, ROOT
 from mitogen_core.wire.frames import Frame, FrameDecoder
 from mitogen_core.wire.hello import hello
 from mitogen_core.wire.payloads import pack
-from tests.unit.controller.test_hostile_target import World, sent
+from tests.support.world import World, sent
 
 
 class Crowd(World):
@@ -136,8 +136,8 @@ def test_logins_leave_descriptors_to_workers(monkeypatch, limit, room):
     with tempfile.TemporaryDirectory() as folder:
         crowd = Crowd(os.path.join(folder, 's'), 4)
         try:
-            monkeypatch.setattr(multiplexer.resource, 'getrlimit', lambda which: (limit, limit))
-            assert crowd.mux.has_room() is room
+            monkeypatch.setattr(login.resource, 'getrlimit', lambda which: (limit, limit))
+            assert login.has_room(len(crowd.mux.children)) is room
             failed = []
             call = types.SimpleNamespace(waiting=True, fail=lambda kind, text, **more: failed.append(text))
             spec = {'name': 'ssh to x', 'argv': ['/bin/sh', '-c', 'exec cat'], 'timeout': 60, 'password_fd': None,

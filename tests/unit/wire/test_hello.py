@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mitogen_core.wire.constants import MAX_PAYLOAD, MAX_U32, VERSION
 from mitogen_core.wire.errors import ProtocolError
-from mitogen_core.wire.hello import check_hello, hello
+from mitogen_core.wire.hello import check_child, check_hello, hello
 from mitogen_core.wire.payloads import pack, unpack
 
 from .test_payloads import heads
@@ -71,3 +71,23 @@ def test_any_hello_is_good_or_refused(change):
         assert len(str(e)) < 200 and str(e).isprintable()
     else:
         assert all(type(found[key]) is int and 0 <= found[key] <= MAX_U32 for key in ('id', 'pid', 'max_payload'))
+
+
+SAYS = {'python': [3, 11, 2], 'executable': '/usr/bin/python3', 'user': 'root', 'uid': 0, 'home': '/root',
+        'host': 'web1'}
+
+
+def test_what_a_child_says():
+    head = hello(7, 4321, **SAYS)
+    assert check_child(dict(head, more='x', child=5)) == head
+    assert check_child({key.encode(): value for key, value in head.items()}) == head
+
+
+@pytest.mark.parametrize('changes', [
+    {'user': None}, {'user': ['root']}, {'user': b'root'}, {'home': 5}, {'host': 'x' * 5000}, {'executable': {}},
+    {'uid': '0'}, {'uid': True}, {'python': 3}, {'python': [3, 11]}, {'python': [3, 11, 'x']}, {'python': (3, 11, 2)},
+    {'version': 1}, {'id': -1},
+], ids=repr)
+def test_what_a_child_may_not_say(changes):
+    with pytest.raises(ProtocolError):
+        check_child(hello(7, 4321, **{**SAYS, **changes}) | changes)
