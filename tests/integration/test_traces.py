@@ -19,7 +19,7 @@ pytestmark = pytest.mark.timeout(400)
 # By make-users: the password of an account is its name and this.  The rest are variables out of a vault.
 PASSWORDS = ('m_pw-secret', 'm_plain-secret')
 VALUES = ('option-secret', 'stdin-secret', 'content-secret', 'environment-secret', 'word-secret', 'async-secret',
-          'template-secret', 'file-secret', 'broken-secret', 'loop-secret')
+          'template-secret', 'file-secret', 'broken-secret', 'loop-secret', 'said-secret')
 VAULT_PASSWORD = 'vault-password-secret'
 SECRETS = (*PASSWORDS, *VALUES, VAULT_PASSWORD)
 HOSTS = '''[targets]
@@ -58,6 +58,13 @@ PLAY = '''
       async: 20
       poll: 1
       no_log: true
+    - name: what a job says
+      shell: cat; sleep 0.8
+      args:
+        stdin: "{{ said_secret }}"
+      async: 20
+      poll: 1
+      no_log: true
     - name: content
       copy:
         content: "{{ content_secret }}"
@@ -92,9 +99,10 @@ PLAY = '''
 '''
 
 
-# While a file is on its way it is where stock has it too, which may not be seen each time; up to 2.18 a job's module too.
+# While a file is on its way it is where stock has it too, which may not be seen each time; so is what a job says, in its
+# file, and up to 2.18 its module.
 BRIEF = {(f'{what}-secret', f'file {side}') for what in ('content', 'file', 'template') for side in ('here', 'there')}
-BRIEF.add(('async-secret', 'file here'))
+BRIEF |= {('said-secret', 'file there'), ('async-secret', 'file here')}
 # What a task hands to a program by its command line or environment is there, and stock's -vvv tells the latter; a
 # password for ssh is, from ansible-core 2.19 on, in shared memory of ansible-core's.
 SHOWN = BRIEF | {('word-secret', 'cmdline there'), ('m_plain-secret', 'shared memory here'),
@@ -146,7 +154,8 @@ class Watch:
             yield from (self.control.folder / name).rglob('*')
         for name in self.hosts.addresses:
             root = self.hosts.root(name)
-            for folder in ('tmp', 'var/tmp', 'dev/shm', 'home', 'var/log', 'root/.ansible'):
+            for folder in ('tmp', 'var/tmp', 'dev/shm', 'home', 'var/log', 'root/.ansible',
+                           'root/.ansible_async'):
                 with contextlib.suppress(OSError):
                     # That one is to have them.
                     yield from (path for path in (root / folder).rglob('*') if not path.name.startswith('kept-'))
