@@ -25,6 +25,8 @@ FINDINGS: dict[str, list[bytes]] = {
     'answer': [Frame(0, 7, 1000, 0, payload).encode() for payload in (
         pack(['progress', {'silent': 1, 'name': 'x'}], b'', MORE), pack(5), pack(['error', 5]),
         pack(['progress', 5], b'', MORE))],
+    # Parameters that are bytes.
+    'module-fields': [b"b'{}'"],
     # A port that is no number; words where a boolean is meant.
     'hop': [b'{"ansible_port": "x"}', b'{"ansible_become": [1]}', b'{"ansible_facts": 5}'],
 }

@@ -116,6 +116,8 @@ def _parse_1(data: bytes) -> Payload | None:
     if len(params) != 1 or len(limits) > 1 or not all(found.values()):
         return None
     value = ast.literal_eval(params[0].decode())
+    if not isinstance(value, str):
+        return None
     json.loads(value)
     return Payload(1, found['name'][0].decode(), found['fqn'][0].decode(), value, '',
                    ast.literal_eval(found['date_time'][0].decode()), int(limits[0]) if limits else 0, data[start:end])
