@@ -128,7 +128,7 @@ def _provide(connection: Any, client: Client, module: ansiballz.ModuleRun, becom
 def _send_code(client: Client, payload: ansiballz.Payload) -> None:
     try:
         closure = ansiballz.unzip(payload.zip_data)
-    except ansiballz.BAD:
+    except ValueError:
         raise Stock('module of an unknown form') from None
     missing, _ = client.call(ROOT, 'modules', 'define', {
         'payload': payload.key, 'closure': closure.digest, 'digests': list(closure.files)}, closure.listing)

@@ -123,10 +123,6 @@ def _parse_1(data: bytes) -> Payload | None:
                    ast.literal_eval(found['date_time'][0].decode()), int(limits[0]) if limits else 0, data[start:end])
 
 
-# What `unzip` raises for what is no zip file.
-BAD = (ValueError, LookupError, EOFError, RuntimeError, OverflowError, struct.error, zipfile.BadZipFile, zlib.error)
-
-
 class Closure:
     """What a zip file holds, by content: the same in every run of Ansible, whatever the zip's dates are."""
 
@@ -135,8 +131,14 @@ class Closure:
 
 
 def unzip(zip_data: bytes) -> Closure:
-    """The closure of a payload's zip file: `files` maps digests to deflated content."""
-    raw = base64.b64decode(zip_data)
+    """The closure of a payload's zip file: `files` maps digests to deflated content.  Raises ValueError."""
+    try:
+        return _unzip(base64.b64decode(zip_data))
+    except Exception as e:  # each way to compress has errors of its own
+        raise ValueError(f'no zip file: {e!r:.200}') from e
+
+
+def _unzip(raw: bytes) -> Closure:
     lines, files = [], {}
     with zipfile.ZipFile(io.BytesIO(raw)) as archive:
         for info in archive.infolist():
