@@ -110,5 +110,12 @@ MAX_SENTENCE = 8192
 
 def harmless(text: Any) -> str:
     """A sentence that a target has a part in, for people: as `plain`, but of several lines, and not too long."""
-    lines = _text(text)[:MAX_SENTENCE].replace('\r\n', '\n').split('\n')
-    return '\n'.join(plain(line.expandtabs()) for line in lines)
+    whole = _text(text)
+    if len(whole) > MAX_SENTENCE:  # of a traceback the end says most
+        whole = f'{whole[:MAX_SENTENCE // 4]}...{whole[-MAX_SENTENCE // 2:]}'
+    return '\n'.join(plain(line.expandtabs()) for line in whole.replace('\r\n', '\n').split('\n'))
+
+
+def one_line(text: Any) -> str:
+    """The same, where what stands at the beginning of a line could be taken for somebody else's word."""
+    return ' '.join(harmless(text).split())

@@ -17,6 +17,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 from ansible.utils.display import Display
 
 from ...mitogen_core.controller.client import Client, StartError
+from ...mitogen_core.controller.log import one_line
 from ...mitogen_core.wire.constants import ROOT
 from ...mitogen_core.wire.errors import ChannelError, MitosisError, ProtocolError
 from . import _accounts, _modules, _runtime
@@ -253,7 +254,7 @@ class Express(Contexts, Unawaited, Transfers):
         except ChannelError as e:
             self.ways = None
             _runtime.drop_client()
-            raise AnsibleConnectionFailure(f'Lost the connection: {e}') from None
+            raise AnsibleConnectionFailure(f'Lost the connection: {one_line(str(e))}') from None
         except ProtocolError as e:
             _runtime.drop_client()
             raise Stock('it can not be sent') from e
@@ -382,4 +383,7 @@ class Express(Contexts, Unawaited, Transfers):
 
     @staticmethod
     def _answer(head: Any, bulk: bytes) -> tuple[int, bytes, bytes]:
-        return int(head['rc']), bulk[:head['out']], bulk[head['out']:]
+        try:
+            return int(head['rc']), bulk[:head['out']], bulk[head['out']:]
+        except (TypeError, ValueError, LookupError):
+            raise ChannelError('an exit code and output were asked for, and something else came') from None

@@ -8,6 +8,7 @@ from ansible.errors import AnsibleConnectionFailure
 
 from ...mitogen_core.controller import content
 from ...mitogen_core.controller.client import Client
+from ...mitogen_core.controller.log import one_line
 from ...mitogen_core.wire.constants import FORWARD_MODULE, ROOT
 from ...mitogen_core.wire.errors import CallError, ChannelError
 from . import _accounts, _runtime
@@ -121,7 +122,7 @@ def answer_of(client: Client, handle: int) -> tuple[Any, bytes]:
         error = e
     if error.kind == 'died':
         return _killed(error)
-    raise AnsibleConnectionFailure(f'a module: {error.text}')
+    raise AnsibleConnectionFailure(f'a module: {one_line(error.text)}')
 
 
 def _killed(error: CallError) -> tuple[Any, bytes]:
@@ -137,13 +138,13 @@ def _provide(connection: Any, client: Client, module: ansiballz.ModuleRun, becom
     elif error.kind == 'need-code':
         _send_code(client, module.payload)
     else:
-        raise AnsibleConnectionFailure(f'module {module.payload.fqn}: {error.text}')
+        raise AnsibleConnectionFailure(f'module {module.payload.fqn}: {one_line(error.text)}')
 
 
 def _send_code(client: Client, payload: ansiballz.Payload) -> None:
     try:
         closure = Closure(ansiballz.unzip(payload.zip_data))
-    except ansiballz.BAD:
+    except ValueError:
         raise Stock('module of an unknown form') from None
     missing, _bulk = client.call(ROOT, 'modules', 'define', {
         'payload': payload.key, 'closure': closure.digest, 'digests': list(closure.files)}, closure.listing)

@@ -9,6 +9,7 @@ from ansible.errors import AnsibleConnectionFailure, AnsibleError
 
 from ...mitogen_core.controller import bootstrap
 from ...mitogen_core.controller.client import Client
+from ...mitogen_core.controller.log import one_line
 from ...mitogen_core.wire.errors import CallError
 from ._login import NoInterpreter, Refused, Stock
 
@@ -83,8 +84,8 @@ class Login(Step):
             self.login.failed(error, retries_left)
             raise Stock(f'no context ({error.text})')
         more: dict[str, Any] = getattr(error, 'more', {})
-        said = b' '.join((more.get('out') or b'', more.get('err') or b'')).decode('utf-8', 'replace').split()
-        error.text = ': '.join([error.text, *([' '.join(said)] if said else [])])
+        said = one_line(b' '.join((more.get('out') or b'', more.get('err') or b'')))
+        error.text = ': '.join([error.text, *([said] if said else [])])
         self.login.failed(error, retries_left)
         raise AnsibleConnectionFailure(error.text)
 
@@ -162,7 +163,7 @@ def of_hop(step: Step, name: str, host: str, error: CallError, retries_left: int
         if error.kind == 'no-python':
             text = 'it has no Python'
     except Refused as e:
-        text = ' '.join((e.args[1] + e.args[2]).decode('utf-8', 'replace').split()) or f'exit code {e.args[0]}'
+        text = one_line(e.args[1] + e.args[2]) or f'exit code {e.args[0]}'
     except (AnsibleError, NoInterpreter) as e:
         text = str(e)
     raise not_reached(host, name, text)

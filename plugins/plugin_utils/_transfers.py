@@ -14,6 +14,7 @@ from ansible.errors import AnsibleError, AnsibleFileNotFound
 from ansible.utils.display import Display
 
 from ...mitogen_core.controller.client import SMALL_FILE, Client, chunks
+from ...mitogen_core.controller.log import one_line
 from ...mitogen_core.wire.errors import CallError
 from . import _runtime
 from ._news import News
@@ -92,7 +93,7 @@ class Transfers:
                 content = News(self).watch(chunks(source), in_path, status.st_size)
                 client.put(context, out_path, content, stat.S_IMODE(status.st_mode) & 0o777)
         except (CallError, OSError) as e:
-            raise AnsibleError(f'failed to transfer file to {in_path} {out_path}:\n{e}') from None
+            raise AnsibleError(f'failed to transfer file to {in_path} {out_path}:\n{one_line(str(e))}') from None
 
     def _fetch(self, client: Client, in_path: str, out_path: str) -> None:
         display.vvv(f'FETCH {in_path} TO {out_path}', host=self._play_context.remote_addr)
@@ -111,7 +112,7 @@ class Transfers:
                 for chunk in News(self).watch((data for _mode, data in pieces), in_path, 0):
                     target.write(chunk)
         except (CallError, OSError) as e:
-            raise AnsibleError(f'failed to transfer file to {in_path} {out_path}:\n{e}') from None
+            raise AnsibleError(f'failed to transfer file to {in_path} {out_path}:\n{one_line(str(e))}') from None
 
 
 @contextlib.contextmanager

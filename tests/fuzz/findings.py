@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 from mitogen_core.wire.frames import Frame
 from mitogen_core.wire.payloads import MORE, SIZE, pack
 
@@ -25,6 +27,12 @@ FINDINGS: dict[str, list[bytes]] = {
     'answer': [Frame(0, 7, 1000, 0, payload).encode() for payload in (
         pack(['progress', {'silent': 1, 'name': 'x'}], b'', MORE), pack(5), pack(['error', 5]),
         pack(['progress', 5], b'', MORE))],
+    # Parameters that are bytes.
+    'module-fields': [b"b'{}'"],
+    # Another way to compress, and no such data.
+    'zip': [base64.b64decode(
+        'UEsDBBQAAAAIAHpGfF0GHuE8CwAAAAkAAAAXAAAAYW5zaWJsZS9tb2R1bGVzL3BpbmcucHkrKMrMK9Ew1OQCAFBLAQIUAxQAAAAMAHpGfF0GHuE8'
+        'CwAAAAkAAAAXAAAAAAAAAAAAAACAAQAAAABhbnNpYmxlL21vZHVsZXMvcGluZy5weVBLBQYAAAAAAQABAEUAAABAAAAAAAA=')],
     # A port that is no number; words where a boolean is meant.
     'hop': [b'{"ansible_port": "x"}', b'{"ansible_become": [1]}', b'{"ansible_facts": 5}'],
 }

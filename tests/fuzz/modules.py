@@ -92,7 +92,7 @@ def read_zip(data: bytes) -> Any:
 
 
 def zips() -> list[bytes]:
-    return [base64.b64decode(zipped(kind)) for kind in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED)]
+    return [base64.b64decode(zipped(kind)) for kind in (zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED, zipfile.ZIP_BZIP2)]
 
 
 STAT = {'warnings': None, 'stat': {'exists': True, 'isdir': True}}
@@ -117,7 +117,7 @@ def outputs() -> list[bytes]:
 TARGETS = {
     'module': (read_payload, (), payloads),
     'module-fields': (read_fields, (), fields),
-    'zip': (read_zip, recogniser().BAD, zips),
+    'zip': (read_zip, (ValueError,), zips),
     'output': (read_output, (), outputs),
     'output-of-job': (read_output_of_job, (ValueError, RecursionError), outputs),
 }

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mitogen_core.controller.log import BURST, MAX_SENTENCE, RATE, Log, harmless
+from mitogen_core.controller.log import BURST, MAX_SENTENCE, RATE, Log, harmless, one_line
 
 texts = st.text('a\x1b[]\n\r\t\b\x07\x9b\u202e\u2028\ud800\U0001f600\\%s', max_size=30)
 odd = st.one_of(st.none(), st.integers(), st.binary(max_size=9), st.lists(st.integers(), max_size=2), texts)
@@ -122,7 +122,8 @@ def test_sentences(text):
 
 def test_sentences_keep_their_lines():
     assert harmless(b'one\r\n\ttwo\x1b[2J\rthree\n') == 'one\n        two\\x1b[2J\\rthree\n'
-    assert len(harmless('x' * 100_000)) == MAX_SENTENCE
+    assert one_line(b'one\r\n\ttwo\x1b[2J\nfatal: [web2]') == 'one two\\x1b[2J fatal: [web2]'
+    assert len(harmless('x' * 100_000 + 'end')) < MAX_SENTENCE and harmless('x' * 100_000 + 'end').endswith('xend')
 
 
 def test_a_target_that_is_told_of_too_often(tmp_path):
