@@ -63,34 +63,52 @@ class Faults:
         """Endlessly, by seeds that count up."""
         for number in itertools.count(seed):
             injection = injections.draw(number, self.hosts.own)
+            if self.ways == ['stock']:  # to compare with: what of it is Ansible's own?
+                injection.way = 'stock'
             if injection.way in self.ways and injection.kind in kinds \
                     and injections.is_possible(injection, self.hosts.own):
                 yield injection
 
     def run(self, drawn: Iterator[Injection], count: int) -> Iterator[Outcome]:
-        """So many injections that struck; those of one way that are for hosts share runs."""
+        """So many injections that struck.  Those that are for a host share runs: each host of a run has one, and perhaps
+        one more that it has to survive."""
         waiting: dict[str, list[Injection]] = {way: [] for way in self.ways}
-        together = min(TOGETHER, len(self.hosts.addresses))
         done = 0
         while done < count:
             injection = next(drawn, None)
-            group = [injection]
             if injection is None:
-                group = next((each for each in waiting.values() if each), [])
-                if not group:
+                way = next((way for way, group in waiting.items() if group), None)
+                if not way:
                     return
-            elif injection.host:
-                group = waiting[injection.way]
-                group.append(injection)
-                if len(group) < min(together, count - done):
-                    continue
-            way = group[0].way
-            if group is waiting[way]:
-                waiting[way] = []
-                group = [each.on(name) for each, name in zip(group, self.hosts.addresses, strict=False)]
+            else:
+                way = injection.way
+                if injection.host:
+                    waiting[way].append(injection)
+                    together = min(TOGETHER, len(self.hosts.addresses), count - done)
+                    if len(waiting[way]) < count - done and sum(
+                            not each.is_survived for each in waiting[way]) < together:
+                        continue
+            group = [injection]
+            if injection is None or injection.host:
+                group, waiting[way] = self._share_out(waiting[way])
             for outcome in self.scenes[way].run(group):
                 done += outcome.injection.at > 0
                 yield outcome
+
+    def _share_out(self, waiting: list[Injection]) -> tuple[list[Injection], list[Injection]]:
+        """(for the hosts of one run, what has to wait on)."""
+        free = {survived: list(self.hosts.addresses)[:TOGETHER] for survived in (False, True)}
+        found: list[Injection] = []
+        rest = []
+        for each in sorted(waiting, key=lambda each: each.is_survived):
+            cut = {other.host for other in found if other.cut} if each.cut else set()
+            name = next((name for name in free[each.is_survived] if name not in cut), None)
+            if name:
+                free[each.is_survived].remove(name)
+                found.append(each.on(name))
+            else:
+                rest.append(each)
+        return found, rest
 
 
 def summary(outcomes: list[Outcome]) -> str:

@@ -9,6 +9,7 @@ import pathlib
 import random
 import resource
 import signal
+import subprocess
 from dataclasses import dataclass, replace
 
 from . import known
@@ -17,7 +18,7 @@ from .links import Cut
 # Signs of life of the links, so that a silent one is known for dead soon; the last resort of a login; ssh's own.
 INTERVAL, TIMEOUT, BOOT, CONNECT = 1, 4, 8, 5
 # A pause that all must outlive, and a sleep of all of them that is longer than a silent link lives.
-PAUSE, SLEEP = 1.5, TIMEOUT + 1.5
+PAUSE, SLEEP = 1.2, TIMEOUT + 1.5
 
 # Bytes that pass the link of a host in a whole run at least, up to it and down from it.
 PASSED = {True: 380_000, False: 245_000}
@@ -27,12 +28,13 @@ SIGNALS = {'kill': signal.SIGKILL, 'term': signal.SIGTERM, 'stop': signal.SIGSTO
            'suspend': signal.SIGSTOP}
 LIMITS = {'descriptors': resource.RLIMIT_NOFILE, 'processes': resource.RLIMIT_NPROC, 'memory': resource.RLIMIT_AS,
           'file size': resource.RLIMIT_FSIZE}
+NAMES = {'descriptors': 'nofile', 'processes': 'nproc', 'memory': 'as', 'file size': 'fsize'}
 LINKS = ('drop', 'reset', 'half-close', 'truncate', 'delay')
 FILLS = ('disk', 'inodes')
 KINDS = (*SIGNALS, *LINKS, *FILLS, *LIMITS)
 # After these every task's result is there, and right.
 SURVIVED = {'pause', 'suspend', 'delay'}
-WEIGHTS = {'kill': 5, 'term': 3, 'stop': 2, 'suspend': 0.5, 'drop': 3, 'reset': 3, 'half-close': 3, 'truncate': 3}
+WEIGHTS = {'kill': 5, 'term': 3, 'stop': 2, 'pause': 3, 'suspend': 0.3, 'delay': 3, 'drop': 3, 'reset': 3, 'half-close': 3, 'truncate': 3}
 # Who a stop is forever for: the others are only busy then, for as long as it takes.
 STOPPED = ('the ssh client', "sshd's process", 'the broker', 'the multiplexer')
 
@@ -65,6 +67,10 @@ class Injection:
         """Does it strike more than one host?"""
         return not self.host
 
+    @property
+    def is_survived(self) -> bool:
+        return self.kind in SURVIVED
+
     def on(self, host: str) -> Injection:
         return replace(self, host=host)
 
@@ -89,11 +95,11 @@ def draw(seed: int, root: bool) -> Injection:
         found.victim, found.seconds = 'everything', SLEEP
         return found
     if kind in FILLS:
-        found.victim = rng.choice(['target', 'controller'] if root else ['controller'])
+        found.victim = rng.choice(['target'] * 3 + ['controller'] if root else ['controller'])
     elif kind == 'stop':
         found.victim = rng.choices(STOPPED, [3, 3, 3, 0.3])[0]
     else:
-        found.victim = rng.choice(ON_CONTROLLER + OF_A_HOST * 2)
+        found.victim = rng.choice(ON_CONTROLLER + OF_A_HOST * 4)
     if found.victim in OF_A_HOST or found.victim == 'target':
         found.host = 'any'
     return found
@@ -132,7 +138,14 @@ def limit(pid: int, kind: str) -> None:
         number = (pages + 64) * resource.getpagesize()
     else:
         number = 1 if kind == 'processes' else 0
-    resource.prlimit(pid, which, (number, resource.prlimit(pid, which)[1]))
+    try:
+        resource.prlimit(pid, which, (number, resource.prlimit(pid, which)[1]))
+    except PermissionError:  # root may not everywhere, the process's own account may
+        owner = os.stat(f'/proc/{pid}')
+        done = subprocess.run(['prlimit', f'--pid={pid}', f'--{NAMES[kind]}={number}:'], user=owner.st_uid,
+                              group=owner.st_gid, extra_groups=[], capture_output=True, check=False)
+        if done.returncode:
+            raise
 
 
 def go_on(injection: Injection) -> None:

@@ -192,9 +192,9 @@ class Scene:
 
     def run(self, chosen: list[Injection]) -> list[Outcome]:
         """A run with these injections, at most one for each host, and the next run without; with what was found."""
-        hosts = [each.host for each in chosen if each.host] or self.names[:2]
+        hosts = sorted({each.host for each in chosen if each.host}) or self.names[:2]
         for name, line in self.lines.items():
-            line.begin(next((each.cut for each in chosen if each.host == name), None))
+            line.begin(next((each.cut for each in chosen if each.host == name and each.cut), None))
         playbook = self.control.start('ansible-playbook', HERE / 'play.yml', '--limit', ','.join(hosts),
                                       env={'ANSIBLE_TIMEOUT': str(injections.CONNECT), 'ANSIBLE_FORKS': '8',
                                            'ANSIBLE_SSH_RETRIES': '0'})
@@ -209,6 +209,8 @@ class Scene:
         """What is left of a run, which is removed then."""
         for each in (self.here, *self.there.values()):
             each.empty()
+        if self.way == 'stock':
+            self.control.end_stock_masters()
         wait_for(lambda: not self.seen(), GONE)
         left = [f'process {each.pid}: {each.command:.200}' for each in self.seen()]
         for each in self.seen():
@@ -223,6 +225,8 @@ class Scene:
             left += [f'file here {path.relative_to(self.folder)}' for path in (self.folder / name).rglob('*')]
             for path in (self.folder / name).iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
+        for path in self.fetched.iterdir():  # else the next run finds it there
+            path.unlink()
         return left + self._clean_hosts()
 
     def _clean_hosts(self) -> list[str]:
@@ -276,6 +280,8 @@ class Watched:
                 return True
             time.sleep(0.005)
         self.take_records()
+        for injection in self.chosen:
+            injection.at = injection.cut.at if injection.cut else injection.at
         self.end()
         return False
 
@@ -350,17 +356,24 @@ class Judge:
             struck = [each for each in self.chosen if each.at and (each.is_for_all or each.host == host)]
             told = any(record['host'] == host and record['event'] in ('failed', 'unreachable')
                        for record in self.records)
-            if missing and all(each.kind in injections.SURVIVED for each in struck):
+            fatal = [each.at for each in struck if not each.is_survived]
+            first = next((at for at, record in self.run.records if record['host'] == host
+                          and record['event'] in ('failed', 'unreachable')), 0)
+            if (missing and not fatal) or (first and first < min(fatal, default=0)):
                 everywhere.append(f'{host} did not survive: {missing[0]}: {self._words(host)}')
             elif missing and self.done.code == 0:
                 everywhere.append(f'exit code 0 without {missing} on {host}')
             elif missing and not told and not any(each.is_for_all for each in struck):
                 everywhere.append(f'nothing was said of {missing[0]} on {host}')
-        if re.search(r'(mitogen_core|ansible_collections.mitosis|plugins/plugin_utils).*line \d+', self.done.text):
+        if re.search(r'File "[^"]*(mitogen_core|mitosis/express)/[^"]*", line', self.done.text):
             everywhere.append('a traceback of ours: ' + self.done.text[-1500:])
         left = self.scene.clean()
         if main_killed:
             left = [each for each in left if not (each.startswith('file here') and OWN.search(each.split('/', 1)[1]))]
+        # The temporary folder of an async task that did not begin: ansible-core itself leaves it to the task.
+        of_jobs = [host for host in self.hosts if 'job' in self.scene.known.missing(host, self.records)]
+        left = [each for each in left if not any(
+            each.startswith(f'file on {host}: ') and '/ansible-tmp-' in each for host in of_jobs)]
         everywhere += [f'left: {each}' for each in left]
         for line in self.scene.lines.values():
             line.begin(None)
@@ -387,10 +400,14 @@ class Judge:
             return 'not struck', 0
         ours = [(at, record) for at, record in self.run.records if injection.is_for_all or record['host'] == injection.host]
         bad = [(at, record['event']) for at, record in ours if record['event'] in ('failed', 'unreachable')]
+        if injection.is_survived and bad and any(
+                each.at and each.at <= bad[-1][0] and not each.is_survived and each.host == injection.host
+                for each in self.chosen):
+            bad = []  # that is of the other one
         if bad:
             return bad[-1][1], max(0.0, bad[-1][0] - injection.at)
         seconds = next((at for at, _ in ours if at > injection.at), self.ended_at) - injection.at
-        return ('ok' if self.done.code == 0 or (not injection.is_for_all and len(ours) >= EVENTS)
+        return ('ok' if self.done.code == 0 or injection.is_survived or (injection.host and len(ours) >= EVENTS)
                 else f'run ended ({self.done.code})'), seconds
 
     def _words(self, host: str) -> str:
