@@ -23,7 +23,7 @@ from tests.integration.support.control import WAYS, Core
 from tests.integration.support.hosts import Hosts
 
 # Injections for hosts that share a run.
-TOGETHER = 8
+TOGETHER = 12
 
 
 def prepare(hosts: Hosts) -> None:

@@ -41,6 +41,9 @@ FILLED = ('tmp', 'var/tmp', 'dev/shm', 'home/m_nopw')
 # What ansible-playbook can't remove once it is killed.
 OWN = re.compile(r'(ansible-local-[^/]+(/ansiballz_cache.*|/mitosis(\.count)?|/tmp[^/]*.*)?|pymp-[^/]+(/listener.*)?)$')
 
+# The file of a traceback's last line, which raised it.
+RAISED = re.compile(r'  File "([^"]+)", line \d+.*\n(?:    .*\n)*(?=\S)')
+
 
 @dataclass
 class Seen:
@@ -196,7 +199,7 @@ class Scene:
         for name, line in self.lines.items():
             line.begin(next((each.cut for each in chosen if each.host == name and each.cut), None))
         playbook = self.control.start('ansible-playbook', HERE / 'play.yml', '--limit', ','.join(hosts),
-                                      env={'ANSIBLE_TIMEOUT': str(injections.CONNECT), 'ANSIBLE_FORKS': '8',
+                                      env={'ANSIBLE_TIMEOUT': str(injections.CONNECT), 'ANSIBLE_FORKS': '12',
                                            'ANSIBLE_SSH_RETRIES': '0'})
         run = Watched(self, playbook, chosen)
         late = run.watch()
@@ -365,7 +368,7 @@ class Judge:
                 everywhere.append(f'exit code 0 without {missing} on {host}')
             elif missing and not told and not any(each.is_for_all for each in struck):
                 everywhere.append(f'nothing was said of {missing[0]} on {host}')
-        if re.search(r'File "[^"]*(mitogen_core|mitosis/express)/[^"]*", line', self.done.text):
+        if any(re.search('mitogen_core|mitosis/express', path) for path in RAISED.findall(self.done.text)):
             everywhere.append('a traceback of ours: ' + self.done.text[-1500:])
         left = self.scene.clean()
         if main_killed:
