@@ -14,15 +14,13 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO
 
-from ..wire.constants import CALL_SERVICE, CHUNK, FIRST_DYNAMIC, HELLO, IS_DEAD, READ_SIZE, ROOT, SMALL
+from ..wire.constants import CALL_SERVICE, CHUNK, FIRST_DYNAMIC, HELLO, IS_DEAD, READ_SIZE, ROOT, SMALL, VERSION
 from ..wire.errors import CallError, ChannelError, ProtocolError
 from ..wire.frames import Frame, FrameDecoder
 from ..wire.hello import check_hello, hello
 from ..wire.payloads import Assembler, frames, pack, unpack
 from .log import harmless
 
-# The multiplexer's socket in the folder of a run.
-SOCKET = 'mux.sock'
 # The environment variable that names a folder for profiles: see profile.py.
 PROFILE = 'MITOSIS_PROFILE'
 # Requests of one file that are under way at the same time, CHUNK bytes each.
@@ -35,6 +33,19 @@ ITS_WORDS = ('sent', 'silent')
 PROBE_SECONDS = 30
 # One wait: more than systems let poll(2) wait for is the same.
 LONGEST = 3600
+
+
+def _edition() -> str:
+    """What tells this code from any that takes its place on the disk: the version of the wire, and when it came there."""
+    try:
+        return f'{VERSION}-{os.stat(__file__).st_ctime_ns:x}'
+    except OSError:
+        return str(VERSION)
+
+
+# The multiplexer's socket in the folder of a run.  Where the collection is replaced in the middle of a run, what is new
+# has another, and so never meets the old.
+SOCKET = f'mux-{_edition()}.sock'
 
 
 class StartError(Exception):

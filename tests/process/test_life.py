@@ -11,6 +11,7 @@ import time
 import pytest
 
 from mitogen_core.controller import bootstrap
+from mitogen_core.controller.client import SOCKET
 from mitogen_core.wire.constants import ROOT
 from mitogen_core.wire.errors import CallError, ChannelError
 from tests.support import interpreters, leaks
@@ -324,7 +325,7 @@ def test_a_second_multiplexer_keeps_its_socket(engine: Engine):
     engine.client.close()
     os.kill(first, signal.SIGTERM)
     # Its successor is there before the first one runs again.
-    os.unlink(engine.folder / 'mux.sock')
+    os.unlink(engine.folder / SOCKET)
     engine.reconnect()
     os.kill(first, signal.SIGCONT)
     leaks.wait_until(lambda: not leaks.alive(first), 'the end of the first')
