@@ -268,13 +268,13 @@ class Express(Contexts, Unawaited, Transfers):
 
     def will_be_used(self) -> None:
         """An action is about to ask for something: where it is the first to do so, begin what takes long."""
-        if self.transport != 'ssh' or self._count is not None or self._begun or not _runtime.first_use() or self.via():
+        if self.transport != 'ssh' or self._count is not None or self._begun or not _runtime.first_use():
             return
-        interpreter = self.maker.interpreter() if self.maker else None
-        if interpreter is not None:
-            with contextlib.suppress(Stock, AnsibleError):  # they come again when it asks
+        with contextlib.suppress(Stock, AnsibleError):  # they come again when it asks
+            interpreter = self.maker.interpreter() if self.maker and not self.via() else None
+            if interpreter is not None:
                 self.attempt(self.begin_login, interpreter)
-            self._count = None
+        self._count = None
 
     # operations
 
@@ -369,7 +369,7 @@ class Express(Contexts, Unawaited, Transfers):
     def twin(self) -> Any:
         """One more that is connected to the same, for another thread."""
         found = copy.copy(self)
-        found._later = found._profile = found._count = found.lane = None
+        found._later = found._profile = found._count = found.lane = found._begun = None
         found.is_twin = True
         return found
 

@@ -148,8 +148,14 @@ class Contexts:
 
     def begin_login(self, client: Client, interpreter: str) -> None:
         """Have the login under way while it is made out what it is for.  Whoever needs it first waits for that one, and
-        has its errors."""
+        has its errors.
+
+        Not with a password: where nobody turns out to want it, it would be tried for nothing, or be gone when it is
+        asked for.
+        """
         step, timeout = Login(self, True), int(self.get_option('mitosis_boot_timeout'))
+        if step.login.command.password or not _runtime.is_new(step.key):
+            return
         chain = [{'key': step.key, 'spec': step.spec(client, self._boot(interpreter), timeout), 'login': True}]
         self._begun = Begun(client, step, client.start(ROOT, 'contexts', 'get', {'chain': chain}))
 

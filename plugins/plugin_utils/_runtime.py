@@ -22,6 +22,7 @@ _profile: tuple[int, Any] | None = None
 _numbers = itertools.count(1)
 # Is it the first task of a play that workers are forked for?
 first_task = False
+_seen: set[str] = set()
 
 
 def folder() -> str:
@@ -70,6 +71,14 @@ def existing_client() -> Client | None:
 def first_use() -> bool:
     """May this task's be the first connections of a play?"""
     return first_task or not os.path.exists(os.path.join(folder(), SOCKET))
+
+
+def is_new(key: str) -> bool:
+    """Is it the first time that this process asks for this key?"""
+    if key in _seen:
+        return False
+    _seen.add(key)
+    return True
 
 
 def item() -> Any:

@@ -15,6 +15,9 @@ import ansible
 _CORE = os.path.dirname(os.path.abspath(str(ansible.__file__)))
 _PARTS = ('ansible/module_utils/', 'ansible/modules/')
 
+# What stands for it: a class without any docstring has one made by `dataclass`, which takes long.
+NOTHING = b'"."'
+
 # A string, a comment, or a bracket.
 _TOKEN = re.compile(rb'''
     """ (?: [^"\\] | \\. | "(?!"") )* """ | \'\'\' (?: [^'\\] | \\. | '(?!'') )* \'\'\'
@@ -53,7 +56,7 @@ def without_prose(source: bytes) -> bytes:
                     out.append(source[done:line])
                     done = end
             elif _stands_alone(source, line, before, end) and not depth:
-                out += (source[done:start], b'""', b'\n' * token.count(b'\n'))
+                out += (source[done:start], NOTHING, b'\n' * token.count(b'\n'))
                 done = end
     return b''.join((*out, source[done:]))
 

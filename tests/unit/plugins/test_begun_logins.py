@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import types
+
 import pytest
 
 from tests.support import collection
 
+runtime = collection.load('plugins.plugin_utils._runtime')
 contexts = collection.load('plugins.plugin_utils._contexts')
 CallError = collection.load('mitogen_core.wire.errors').CallError
 Stock = collection.load('plugins.plugin_utils._login').Stock
@@ -37,6 +40,7 @@ class FakeClient:
 class FakeLogin:
     def __init__(self, connection):
         self.connection, self.key = connection, connection.key
+        self.command = types.SimpleNamespace(password=connection.password)
 
     def spec(self, boot, timeout, run):
         self.connection.specs += 1
@@ -50,7 +54,7 @@ class FakeLogin:
 class Connection(contexts.Contexts):
     login_type, transport, ways = FakeLogin, 'ssh', None
     specs = released = 0
-    key = 'one'
+    key, password = 'one', None
 
     def __init__(self, retries=0):
         self.options = {'reconnection_retries': retries, 'mitosis_boot_timeout': 60, 'timeout': 10, 'mitosis_via': ''}
@@ -61,7 +65,8 @@ class Connection(contexts.Contexts):
 
 
 @pytest.fixture
-def connection():
+def connection(monkeypatch):
+    monkeypatch.setattr(runtime, '_seen', set())
     return Connection()
 
 
@@ -102,3 +107,19 @@ def test_what_needs_another(connection, change):
     assert connection.released == 0
     connection.forget_login()
     assert first.forgotten == [1] and connection.released == 1
+
+
+def test_once_for_a_process(connection):
+    """Items of a loop may have a connection each."""
+    client = FakeClient(7)
+    for each in (connection, Connection(), Connection()):
+        each.begin_login(client, '')
+    assert client.asked == [['login 1']]
+
+
+def test_none_with_a_password(connection):
+    client = FakeClient()
+    connection.password = 'secret'
+    connection.begin_login(client, '')
+    connection.forget_login()
+    assert client.asked == client.forgotten == [] and connection.specs == 0

@@ -16,8 +16,8 @@ CORE = pathlib.Path(ansible.__file__).parent
 DOCUMENTATION = ('DOCUMENTATION', 'EXAMPLES', 'RETURN')
 
 TABLE = {
-    'a docstring': (b'"""d"""\nx = 1\n', b'""\nx = 1\n'),
-    'over lines': (b"def f():\n    r'''a\n\n    b'''\n    return 1", b"def f():\n    r\"\"\n\n\n    return 1"),
+    'a docstring': (b'"""d"""\nx = 1\n', b'"."\nx = 1\n'),
+    'over lines': (b"def f():\n    r'''a\n\n    b'''\n    return 1", b"def f():\n    r\".\"\n\n\n    return 1"),
     'a comment': (b'x = 1\n  # one\ny = 2  # two\n', b'x = 1\n\ny = 2  # two\n'),
     'an argument': (b'f(\n"""x"""\n)\n', None),
     'a value': (b'{1:\n"""x"""\n}\n', None),
@@ -28,8 +28,8 @@ TABLE = {
     'escaped': (b"x = 'it\\'s'\n# c\n", b"x = 'it\\'s'\n\n"),
     'an unfinished string': (b'x = "\n# one\n', b'x = "\n\n'),
     'its encoding': (b'#!/usr/bin/python\n# -*- coding: latin-1 -*-\n# coding=x\n', b'\n# -*- coding: latin-1 -*-\n\n'),
-    'documentation': (b'DOCUMENTATION = r"""\nx\n"""\nX = """x"""\n', b'DOCUMENTATION = r""\n\n\nX = """x"""\n'),
-    'brackets in strings': (b'x = "(["\n"""d"""\n', b'x = "(["\n""\n'),
+    'documentation': (b'DOCUMENTATION = r"""\nx\n"""\nX = """x"""\n', b'DOCUMENTATION = r"."\n\n\nX = """x"""\n'),
+    'brackets in strings': (b'x = "(["\n"""d"""\n', b'x = "(["\n"."\n'),
     'nothing': (b'', None),
 }
 
