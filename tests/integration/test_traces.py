@@ -118,6 +118,7 @@ class Watch:
         self._here = os.readlink('/proc/self/ns/pid')
         self._shared = set(pathlib.Path('/dev/shm').iterdir())
         self._looked: dict[pathlib.Path, tuple[int, int]] = {}
+        self._since = time.time() - 1
 
     def note(self, data: bytes | str, where: str) -> None:
         data = data.encode('utf-8', 'surrogateescape') if isinstance(data, str) else data
@@ -144,7 +145,7 @@ class Watch:
         with contextlib.suppress(OSError):
             status = path.stat()
             seen = status.st_mtime_ns, status.st_size
-            if stat.S_ISREG(status.st_mode) and ((where.startswith('open') and not status.st_nlink)
+            if stat.S_ISREG(status.st_mode) and status.st_ctime > self._since and ((where.startswith('open') and not status.st_nlink)
                                                  or (not where.startswith('open') and self._looked.get(path) != seen)):
                 self._looked[path] = seen
                 self.note(path.read_bytes(), where)
