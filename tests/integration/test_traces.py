@@ -100,9 +100,9 @@ PLAY = '''
 
 
 # While a file is on its way it is where stock has it too, which may not be seen each time; so is what a job says, in its
-# file, and up to 2.18 its module.
+# file, and a job's module where it is made a file here.
 BRIEF = {(f'{what}-secret', f'file {side}') for what in ('content', 'file', 'template') for side in ('here', 'there')}
-BRIEF |= {('said-secret', 'file there'), ('async-secret', 'file here')}
+BRIEF |= {('said-secret', 'file there'), ('said-secret', 'file here'), ('async-secret', 'file here')}
 # What a task hands to a program by its command line or environment is there, and stock's -vvv tells the latter; a
 # password for ssh is, from ansible-core 2.19 on, in shared memory of ansible-core's.
 SHOWN = BRIEF | {('word-secret', 'cmdline there'), ('m_plain-secret', 'shared memory here'),
