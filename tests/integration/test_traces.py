@@ -100,9 +100,9 @@ PLAY = '''
 
 
 # While a file is on its way it is where stock has it too, which may not be seen each time; so is what a job says, in its
-# file, and up to 2.18 its module.
+# file, and a job's module where it is made a file here.
 BRIEF = {(f'{what}-secret', f'file {side}') for what in ('content', 'file', 'template') for side in ('here', 'there')}
-BRIEF |= {('said-secret', 'file there'), ('async-secret', 'file here')}
+BRIEF |= {('said-secret', 'file there'), ('said-secret', 'file here'), ('async-secret', 'file here')}
 # What a task hands to a program by its command line or environment is there, and stock's -vvv tells the latter; a
 # password for ssh is, from ansible-core 2.19 on, in shared memory of ansible-core's.
 SHOWN = BRIEF | {('word-secret', 'cmdline there'), ('m_plain-secret', 'shared memory here'),
@@ -118,6 +118,7 @@ class Watch:
         self._here = os.readlink('/proc/self/ns/pid')
         self._shared = set(pathlib.Path('/dev/shm').iterdir())
         self._looked: dict[pathlib.Path, tuple[int, int]] = {}
+        self._since = time.time() - 1
 
     def note(self, data: bytes | str, where: str) -> None:
         data = data.encode('utf-8', 'surrogateescape') if isinstance(data, str) else data
@@ -144,7 +145,7 @@ class Watch:
         with contextlib.suppress(OSError):
             status = path.stat()
             seen = status.st_mtime_ns, status.st_size
-            if stat.S_ISREG(status.st_mode) and ((where.startswith('open') and not status.st_nlink)
+            if stat.S_ISREG(status.st_mode) and status.st_ctime > self._since and ((where.startswith('open') and not status.st_nlink)
                                                  or (not where.startswith('open') and self._looked.get(path) != seen)):
                 self._looked[path] = seen
                 self.note(path.read_bytes(), where)
