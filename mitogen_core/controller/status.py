@@ -12,7 +12,7 @@ from ..wire.errors import ProtocolError
 from .report import lines
 
 # What contexts are given to say what they are doing, and how many characters and items of that are looked at.
-SECONDS, MOST = 5, 1 << 14
+SECONDS, MOST = 5, 1 << 16
 
 
 class Status:

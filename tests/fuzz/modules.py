@@ -67,6 +67,7 @@ def fields() -> list[bytes]:
 @functools.cache
 def payloads() -> list[bytes]:
     """The real one without most of its wrapper and its zip file, and two of our making."""
+    recogniser()  # with it comes the loader of collections, which the builder needs
     real = builder.ping()
     at, zip_at = (real.rindex(b'if __name__ =='), real.rindex(b"zip_data='" if builder.LAYOUT == 2 else b"ZIPDATA = '"))
     end = real.index(b"'", real.index(b"'", zip_at) + 1)

@@ -15,6 +15,7 @@ from mitogen_core.wire.errors import CallError, ChannelError
 from tests.support import interpreters, leaks
 from tests.support.engine import SECONDS, Engine, boot_argv, login
 from tests.support.innocent import NAME, Innocent, expanduser, harmless
+from tests.support.misdeeds import DEEDS
 
 BEHIND = 'a host behind'
 
@@ -115,4 +116,19 @@ def test_a_host_that_claims_what_is_being_started_beside_it(world: Innocent, fif
     pathlib.Path(gate).write_text('go on\n')
     found = client.wait(handle, 'a context', SECONDS)[0]['ids'][-1]
     expanduser(client, found)
+    world.unharmed()
+
+
+# Those that come to an end when they are asked for a path.
+DONE = sorted(name for name in DEEDS if not name.startswith('endless') and name not in (
+    'answer_late', 'ask_and_not_read', 'flood', 'not_read', 'tell_endlessly'))
+
+
+@pytest.mark.parametrize('deed', DONE)
+def test_any_deed_behind_an_honest_hop(world: Innocent, deed: str):
+    villain = world.engine.get({'key': 'victim', 'spec': None}, dict(world.login(deed), login=True))[0][-1]
+    try:
+        world.engine.client.call(villain, 'files', 'expanduser', {'path': '/x'}, timeout=SECONDS)
+    except (CallError, ChannelError) as e:
+        harmless(e)
     world.unharmed()

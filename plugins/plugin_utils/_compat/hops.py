@@ -47,7 +47,11 @@ def connection_to(hosts: Any, name: str, typed: dict[str, str], load: Load) -> A
     context.password = typed.get('password', '')
     _set(connection, 'connection', variables, keys)
     _set(connection._shell, 'shell', variables, keys)
-    if boolean(variables.get('ansible_become') or False, strict=False):
+    try:
+        becomes = boolean(variables.get('ansible_become') or False, strict=False)
+    except TypeError:  # up to 2.18, of a list or the like
+        raise AnsibleError(f'{name}: ansible_become is no boolean: {variables["ansible_become"]!r}') from None
+    if becomes:
         method = str(variables.get('ansible_become_method') or C.DEFAULT_BECOME_METHOD)
         become = become_loader.get(method)
         if become is None:
