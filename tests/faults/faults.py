@@ -9,6 +9,7 @@ import itertools
 import os
 import pathlib
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -57,6 +58,7 @@ class Faults:
     def untroubled(self, way: str) -> Outcome:
         """A run without a fault, which has to be right too."""
         scene = self.scenes[way]
+        scene.clean()  # of a driver that was killed
         return scene.run([Injection(0, way, 'none', 'nobody', scene.names[0], sys.maxsize)])[0]
 
     def drawn(self, seed: int, kinds: list[str]) -> Iterator[Injection]:
@@ -134,6 +136,7 @@ def main() -> int:
     parser.add_argument('--ways', default=','.join(WAYS))
     parser.add_argument('--folder', help='keeps what runs wrote')
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     seed = random.randrange(10**6) if arguments.seed is None else arguments.seed
     core = max(Core.all(), key=lambda core: core.number)
     hosts = Hosts(pathlib.Path(os.environ['MITOSIS_HOSTS']))

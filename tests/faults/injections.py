@@ -34,7 +34,7 @@ FILLS = ('disk', 'inodes')
 KINDS = (*SIGNALS, *LINKS, *FILLS, *LIMITS)
 # After these every task's result is there, and right.
 SURVIVED = {'pause', 'suspend', 'delay'}
-WEIGHTS = {'kill': 5, 'term': 3, 'stop': 2, 'pause': 3, 'suspend': 0.3, 'delay': 3, 'drop': 3, 'reset': 3, 'half-close': 3, 'truncate': 3}
+WEIGHTS = {'kill': 5, 'term': 3, 'stop': 2, 'pause': 8, 'suspend': 0.3, 'delay': 8, 'drop': 3, 'reset': 3, 'half-close': 3, 'truncate': 3}
 # Who a stop is forever for: the others are only busy then, for as long as it takes.
 STOPPED = ('the ssh client', "sshd's process", 'the broker', 'the multiplexer')
 
@@ -97,7 +97,7 @@ def draw(seed: int, root: bool) -> Injection:
     if kind in FILLS:
         found.victim = rng.choice(['target'] * 3 + ['controller'] if root else ['controller'])
     elif kind == 'stop':
-        found.victim = rng.choices(STOPPED, [3, 3, 3, 0.3])[0]
+        found.victim = rng.choices(STOPPED, [3, 3, 3, 0.15])[0]
     else:
         found.victim = rng.choice(ON_CONTROLLER + OF_A_HOST * 4)
     if found.victim in OF_A_HOST or found.victim == 'target':
