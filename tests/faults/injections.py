@@ -10,7 +10,10 @@ import random
 import resource
 import signal
 import subprocess
+import time
 from dataclasses import dataclass, replace
+
+from tests.support import leaks
 
 from . import known
 from .links import Cut
@@ -125,7 +128,21 @@ def strike(injection: Injection, pids: list[int]) -> bool:
                 limit(pid, injection.kind)
             struck.append(pid)
     injection.pids = tuple(struck)
+    if injection.victim == 'a broker of another account':
+        injection.pids += tuple(parents(struck))
     return bool(struck)
+
+
+def parents(pids: list[int]) -> list[int]:
+    """The sudo that each is a child of, and its shell."""
+    found = []
+    for pid in pids:
+        for _ in range(2):
+            each = leaks.process(pid)
+            if each and each.ppid > 1:
+                pid = each.ppid
+                found.append(pid)
+    return found
 
 
 def limit(pid: int, kind: str) -> None:
@@ -149,10 +166,12 @@ def limit(pid: int, kind: str) -> None:
 
 
 def go_on(injection: Injection) -> None:
-    """The end of a stop."""
-    for pid in injection.pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGCONT)
+    """The end of a stop; twice, since sudo stops itself when it sees what it started stopped."""
+    for _ in range(2):
+        for pid in injection.pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGCONT)
+        time.sleep(0.02)
 
 
 class Filled:

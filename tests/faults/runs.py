@@ -154,7 +154,7 @@ class Scene:
         seen = self.seen()
         parents = {each.pid: each for each in seen}
         ours = [each for each in seen if each.host == injection.host and FIRST_STAGE in each.command
-                and each.command.startswith('/')]
+                and 'python' in each.command.split(' ', 1)[0]]
         brokers = [each for each in ours if each.ppid not in {other.pid for other in ours}]
 
         def level(process: Seen) -> int:
@@ -198,9 +198,10 @@ class Scene:
         hosts = sorted({each.host for each in chosen if each.host}) or self.names[:2]
         for name, line in self.lines.items():
             line.begin(next((each.cut for each in chosen if each.host == name and each.cut), None))
-        playbook = self.control.start('ansible-playbook', HERE / 'play.yml', '--limit', ','.join(hosts),
-                                      env={'ANSIBLE_TIMEOUT': str(injections.CONNECT), 'ANSIBLE_FORKS': '12',
-                                           'ANSIBLE_SSH_RETRIES': '0'})
+        environ = {'ANSIBLE_TIMEOUT': str(injections.CONNECT), 'ANSIBLE_FORKS': '12', 'ANSIBLE_SSH_RETRIES': '0'}
+        if len(chosen) > 1:  # or each would wait for all that is slow on others
+            environ['ANSIBLE_STRATEGY'] = 'mitosis.express.free' if self.way == 'strategy' else 'free'
+        playbook = self.control.start('ansible-playbook', HERE / 'play.yml', '--limit', ','.join(hosts), env=environ)
         run = Watched(self, playbook, chosen)
         late = run.watch()
         done = playbook.wait(0 if late else 60)
@@ -215,7 +216,7 @@ class Scene:
         if self.way == 'stock':
             self.control.end_stock_masters()
         wait_for(lambda: not self.seen(), GONE)
-        left = [f'process {each.pid}: {each.command:.200}' for each in self.seen()]
+        left = [f'process {each.pid} of {each.host or "the controller"}: {each.command:.200}' for each in self.seen()]
         for each in self.seen():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(each.pid, signal.SIGKILL)
