@@ -28,7 +28,8 @@ PROBE_SECONDS = 30
 
 
 def _edition() -> str:
-    """What tells this code from any that takes its place on the disk: the version of the wire, and when it came there."""
+    """What tells this code from any that takes its place on the disk: the version of the wire, and when it came there.
+    """
     try:
         return f'{VERSION}-{os.stat(__file__).st_ctime_ns:x}'
     except OSError:

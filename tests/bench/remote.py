@@ -58,11 +58,12 @@ os.write(out, json.dumps(took).encode())
 """
 
 
-def payload(interpreter: str, module: str = "command", arguments: dict[str, Any] | None = None) -> Any:
+def payload(interpreter: str, module: str = "command", arguments: dict[str, Any] | None = None, path: str = "") -> Any:
     """A module, by default `command: hostname`, as ansible-core builds it."""
     ansiballz = collection.load("plugins.plugin_utils._compat.ansiballz")
     variables = {"ansible_python_interpreter": interpreter}
-    bits = modify_module(module_name=f"ansible.legacy.{module}", module_path=module_loader.find_plugin(module, ".py"),
+    bits = modify_module(module_name=f"ansible.legacy.{module}",
+                         module_path=path or module_loader.find_plugin(module, ".py"),
                          module_args={**(arguments or {"_raw_params": "hostname"}), "_ansible_remote_tmp": "/tmp"},
                          templar=Templar(loader=DataLoader(), variables=variables), task_vars=variables)
     return ansiballz, ansiballz.parse(bits[0] if isinstance(bits, tuple) else bits.b_module_data)

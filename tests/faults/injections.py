@@ -26,7 +26,8 @@ PAUSE, SLEEP = 1.2, TIMEOUT + 1.5
 # Bytes that pass the link of a host in a whole run at least, up to it and down from it.
 PASSED = {True: 380_000, False: 245_000}
 ON_CONTROLLER = ('ansible-playbook', 'a worker', 'the multiplexer')
-OF_A_HOST = ('the ssh client', "sshd's process", 'the broker', 'a runner', 'an executor', 'a broker of another account')
+OF_A_HOST = ('the ssh client', "sshd's process", 'the broker', 'a runner', 'an executor',
+             'a broker of another account')
 SIGNALS = {'kill': signal.SIGKILL, 'term': signal.SIGTERM, 'stop': signal.SIGSTOP, 'pause': signal.SIGSTOP,
            'suspend': signal.SIGSTOP}
 LIMITS = {'descriptors': resource.RLIMIT_NOFILE, 'processes': resource.RLIMIT_NPROC, 'memory': resource.RLIMIT_AS,
@@ -37,14 +38,16 @@ FILLS = ('disk', 'inodes')
 KINDS = (*SIGNALS, *LINKS, *FILLS, *LIMITS)
 # After these every task's result is there, and right.
 SURVIVED = {'pause', 'suspend', 'delay'}
-WEIGHTS = {'kill': 5, 'term': 3, 'stop': 2, 'pause': 8, 'suspend': 0.3, 'delay': 8, 'drop': 3, 'reset': 3, 'half-close': 3, 'truncate': 3}
+WEIGHTS = {'kill': 5, 'term': 3, 'stop': 2, 'pause': 8, 'suspend': 0.3, 'delay': 8, 'drop': 3, 'reset': 3,
+           'half-close': 3, 'truncate': 3}
 # Who a stop is forever for: the others are only busy then, for as long as it takes.
 STOPPED = ('the ssh client', "sshd's process", 'the broker', 'the multiplexer')
 
 
 @dataclass
 class Injection:
-    """`after`: events of the host (of all hosts, for what is on the controller) and `delay` seconds, or a cut's byte."""
+    """Its moment is `after` so many events of the host (of two, for what is on the controller) and `delay` seconds, or a
+    cut's byte."""
 
     seed: int
     way: str

@@ -40,7 +40,8 @@ class Known:
         self._fetched = fetched
         self.tasks: dict[str, Callable[[str, Result], bool]] = {
             'folder': lambda host, result: result['state'] == 'directory' and result['changed'],
-            'copy': lambda host, result: result['changed'] and (result['checksum'], result['size']) == (sha1(BIG), len(BIG)),
+            'copy': lambda host, result: result['changed'] and result['checksum'] == sha1(BIG)
+            and result['size'] == len(BIG),
             'template': lambda host, result: result['changed'] and result['checksum'] == sha1(page(host)),
             'slow': lambda host, result: said(result, f'slow on {host}'),
             'loop': self._loop,

@@ -4,6 +4,7 @@ descriptors and threads of each process are to stay as they are.  Started by `./
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import pathlib
 import signal
@@ -15,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / 'tests/bench')]
+sys.path.insert(0, str(ROOT / 'tests/bench'))
+sys.path.insert(0, str(ROOT))
 
 from mitogen_core.controller.client import Client
 from mitogen_core.wire.constants import FORWARD_MODULE
@@ -33,17 +35,20 @@ KILLED = 10
 
 @dataclass
 class Life:
-    """A process: pages of its own and its share of others' (PSS), descriptors and threads, each after so many tasks."""
+    """A process: anonymous memory (of files, and of what it shares, others decide too), descriptors and threads, each
+    after so many tasks; and its share of all memory (PSS) at last."""
 
     pid: int
     memory: list[tuple[int, int]] = field(default_factory=list)
+    pss: int = 0
     fds: list[int] = field(default_factory=list)
     threads: list[int] = field(default_factory=list)
 
     def look(self, done: int) -> None:
         lines = pathlib.Path(f'/proc/{self.pid}/smaps_rollup').read_text().splitlines()[1:]
-        pss = next(int(line.split()[1]) for line in lines if line.startswith('Pss:'))
-        self.memory.append((done, 1024 * pss))
+        sizes = {name: 1024 * int(rest.split()[0]) for name, rest in (line.split(':') for line in lines)}
+        self.memory.append((done, sizes['Anonymous']))
+        self.pss = sizes['Pss']
         self.fds.append(len(os.listdir(f'/proc/{self.pid}/fd')))
         self.threads.append(len(os.listdir(f'/proc/{self.pid}/task')))
 
@@ -70,15 +75,16 @@ class Life:
 def row(name: str, life: Life) -> str:
     old = life.old
     return (f'| {name} | {old[0][1] / 2**20:.1f} | {old[-1][1] / 2**20:.1f} | {life.slope:.2f} | '
-            f'{min(life.fds)} to {max(life.fds)} | {min(life.threads)} to {max(life.threads)} |')
+            f'{life.pss / 2**20:.1f} | {min(life.fds)} to {max(life.fds)} | '
+            f'{min(life.threads)} to {max(life.threads)} |')
 
 
-HEAD = ('| process | PSS after a tenth, MiB | at the end | bytes a task | descriptors | threads |\n'
-        '|---|---|---|---|---|---|')
+HEAD = ('| process | after a tenth, MiB | at the end | bytes a task | PSS at the end, MiB | descriptors | threads |\n'
+        '|---|---|---|---|---|---|---|')
 
 
 class Tasks:
-    """Runs of a real module, `payload` and `files` as ansible-core builds it, each by a client of its own, as workers are."""
+    """Runs of a module that ansible-core built, each by a client of its own, as workers are."""
 
     def __init__(self, engine: Engine, context: int, made: Any, files: Any, isolation: str) -> None:
         self._engine, self._made, self._isolation, self._context = engine, made, isolation, context
@@ -126,7 +132,7 @@ def connects(engine: Engine, python: str, count: int) -> dict[str, Life]:
             assert engine.client.call(MUX, 'contexts', 'reset', {'keys': ['host']}, timeout=SECONDS)[0] is True
         else:
             os.kill(engine.pid_of(context), signal.SIGKILL)
-            leaks.wait_until(lambda: context not in {each['id'] for each in engine.status()['contexts']}, 'its end')
+            leaks.wait_until(lambda gone=context: all(each['id'] != gone for each in engine.status()['contexts']), 'its end')
         if number % max(1, count // LOOKS) == 0 or number == count - 1:
             for life in lives.values():
                 life.look(number)
@@ -183,27 +189,34 @@ def latency(seconds: list[float]) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(prog='./dev lives', description=__doc__)
     parser.add_argument('--tasks', type=int, default=100_000)
+    parser.add_argument('--module', default='stat', help='stat; short, which has next to nothing to do (stat)')
     parser.add_argument('--connects', type=int, default=1000)
     parser.add_argument('--plays', type=int, default=500, help='tasks of a real playbook, by each way')
     parser.add_argument('--python', default='/usr/bin/python3', help='of the target')
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     from remote import payload
-    ansiballz, made = payload(arguments.python, 'stat', {'path': '/etc/hostname'})
+    own = pathlib.Path(__file__).parent / f'library/{arguments.module}.py'
+    ansiballz, made = payload(arguments.python, arguments.module, {'path': '/etc/hostname'},
+                              str(own) if own.exists() else '')
     files = ansiballz.unzip(made.zip_data)
     with tempfile.TemporaryDirectory(prefix='lives-') as folder:
         engine = Engine(pathlib.Path(folder), f'lives-{os.getpid()}')
         try:
-            for isolation, count in (('inline', arguments.tasks), ('fork', arguments.tasks // 10)):
+            for isolation, count in (('inline', arguments.tasks), ('fork', arguments.tasks // 20)):
                 tasks = Tasks(engine, engine.local(arguments.python), made, files, isolation)
                 started = time.monotonic()
-                tasks.run(count)
-                print(f'\n{count} tasks (`stat`, {isolation}), {time.monotonic() - started:.0f} s; '
-                      f'{latency(tasks.seconds)}\n\n{HEAD}')
+                with contextlib.suppress(KeyboardInterrupt):
+                    tasks.run(count)
+                print(f'\n{len(tasks.seconds)} tasks (`{arguments.module}`, {isolation}), '
+                      f'{time.monotonic() - started:.0f} s; {latency(tasks.seconds)}\n\n{HEAD}')
                 for name, life in tasks.lives.items():
                     print(row(name, life), flush=True)
-            print(f'\n{arguments.connects} connects, one of {KILLED} ended by SIGKILL\n\n{HEAD}')
-            for name, life in connects(engine, arguments.python, arguments.connects).items():
-                print(row(name, life), flush=True)
+            if arguments.connects:
+                lives = connects(engine, arguments.python, arguments.connects)
+                print(f'\n{arguments.connects} connects, one of {KILLED} ended by SIGKILL\n\n{HEAD}')
+                for name, life in lives.items():
+                    print(row(name, life), flush=True)
         finally:
             engine.stop()
         for way in ('strategy', 'connection') if arguments.plays else ():

@@ -1,4 +1,4 @@
-"""30 faults of each kind of docs/faults.md, always the same ones.  `./dev faults` draws others, as many as one likes."""
+"""30 faults of all kinds, always the same ones.  `./dev faults` draws others, as many as one likes: docs/faults.md."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from tests.faults import injections
 from tests.faults.faults import Faults, summary
 from tests.faults.injections import KINDS, Injection
-from tests.faults.runs import Outcome
+from tests.faults.judge import Outcome
 from tests.integration.support.control import WAYS, Core
 from tests.integration.support.hosts import Hosts
 

@@ -122,8 +122,8 @@ class Clock:
     def python(self, python: str) -> str:
         """An interpreter of a target, which starts brokers by -c and what is a runner or a module by forking those."""
         code = JUMPY.format(path=str(self._path), code='sys.argv[0]').replace(
-            'sys.argv[:] = sys.argv[1:]\n', 'sys.argv[:] = sys.argv[2:]\ncode, sys.argv[0] = sys.argv[0], "-c"\n').replace(
-            'compile(sys.argv[0]', 'compile(code')
+            'sys.argv[:] = sys.argv[1:]\n', 'sys.argv[:] = sys.argv[2:]\ncode, sys.argv[0] = sys.argv[0], "-c"\n')
+        code = code.replace('compile(sys.argv[0]', 'compile(code')
         path = self._folder / 'jumpy-python'
         path.write_text(f'#!/bin/sh\nexec {python} -c {shlex.quote(code)} "$@"\n')
         path.chmod(0o755)
