@@ -46,8 +46,8 @@ STOPPED = ('the ssh client', "sshd's process", 'the broker', 'the multiplexer')
 
 @dataclass
 class Injection:
-    """Its moment is `after` so many events of the host (of two, for what is on the controller) and `delay` seconds, or a
-    cut's byte."""
+    """Its moment is `after` so many events of the host (of two, for what is on the controller) and `delay` seconds, or
+    a cut's byte."""
 
     seed: int
     way: str

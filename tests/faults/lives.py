@@ -15,9 +15,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / 'tests/bench'))
-sys.path.insert(0, str(ROOT))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'bench'))
 
 from mitogen_core.controller.client import Client
 from mitogen_core.wire.constants import FORWARD_MODULE
@@ -122,6 +121,10 @@ class Tasks:
             life.look(done)
 
 
+def ids(engine: Engine) -> set[int]:
+    return {each['id'] for each in engine.status()['contexts']}
+
+
 def connects(engine: Engine, python: str, count: int) -> dict[str, Life]:
     """Logins that end in order, and some that are killed; the multiplexer's life."""
     lives = {'multiplexer': Life(engine.mux_pid), 'client': Life(os.getpid())}
@@ -132,7 +135,7 @@ def connects(engine: Engine, python: str, count: int) -> dict[str, Life]:
             assert engine.client.call(MUX, 'contexts', 'reset', {'keys': ['host']}, timeout=SECONDS)[0] is True
         else:
             os.kill(engine.pid_of(context), signal.SIGKILL)
-            leaks.wait_until(lambda gone=context: all(each['id'] != gone for each in engine.status()['contexts']), 'its end')
+            leaks.wait_until(lambda gone=context: gone not in ids(engine), 'its end')
         if number % max(1, count // LOOKS) == 0 or number == count - 1:
             for life in lives.values():
                 life.look(number)
