@@ -36,7 +36,8 @@ LONGEST = 3600
 
 
 def _edition() -> str:
-    """What tells this code from any that takes its place on the disk: the version of the wire, and when it came there."""
+    """What tells this code from any that takes its place on the disk: the version of the wire, and when it came there.
+    """
     try:
         return f'{VERSION}-{os.stat(__file__).st_ctime_ns:x}'
     except OSError:

@@ -77,6 +77,8 @@ class Login(Child):
             self._on_err()
         self.code = exit_code(status)
         super()._on_exit(status)
+        if self.link and self.link.state == 'closed':
+            self._close()
         self.broker.contexts.processes.discard(self)
         self._tell_now()
 
@@ -100,7 +102,9 @@ class Login(Child):
 
     def on_end(self, reason: str) -> None:
         # Keep listening to stderr until the process ends: it says why.
-        err, self.err = self.err, None
+        err = self.err if self.code is None else None
+        if err is not None:
+            self.err = None
         if reason not in ENDS and not reason.startswith('write: '):
             self.reason = self.reason or reason
             self.broker.log.about(self.name, 30, f'{self.name}: {reason}')

@@ -72,6 +72,7 @@ class Line:
             self.port = server.sockets[0].getsockname()[1]
             ready.set()
             await stop.wait()
+            server.close()
         thread = threading.Thread(target=asyncio.run, args=(serve(),))
         thread.start()
         ready.wait(10)

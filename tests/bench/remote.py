@@ -58,12 +58,13 @@ os.write(out, json.dumps(took).encode())
 """
 
 
-def payload(interpreter: str) -> Any:
-    """`command: hostname`, as ansible-core builds it."""
+def payload(interpreter: str, module: str = "command", arguments: dict[str, Any] | None = None, path: str = "") -> Any:
+    """A module, by default `command: hostname`, as ansible-core builds it."""
     ansiballz = collection.load("plugins.plugin_utils._compat.ansiballz")
     variables = {"ansible_python_interpreter": interpreter}
-    bits = modify_module(module_name="ansible.legacy.command", module_path=module_loader.find_plugin("command", ".py"),
-                         module_args={"_raw_params": "hostname", "_ansible_remote_tmp": "/tmp"},
+    bits = modify_module(module_name=f"ansible.legacy.{module}",
+                         module_path=path or module_loader.find_plugin(module, ".py"),
+                         module_args={**(arguments or {"_raw_params": "hostname"}), "_ansible_remote_tmp": "/tmp"},
                          templar=Templar(loader=DataLoader(), variables=variables), task_vars=variables)
     return ansiballz, ansiballz.parse(bits[0] if isinstance(bits, tuple) else bits.b_module_data)
 

@@ -9,6 +9,7 @@ import itertools
 import os
 import pathlib
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -18,7 +19,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 
 from tests.faults import injections
 from tests.faults.injections import KINDS, Injection
-from tests.faults.runs import INODES, SIZE, Outcome, Scene
+from tests.faults.judge import Outcome, run
+from tests.faults.runs import INODES, SIZE, Scene
 from tests.integration.support.control import WAYS, Core
 from tests.integration.support.hosts import Hosts
 
@@ -57,7 +59,8 @@ class Faults:
     def untroubled(self, way: str) -> Outcome:
         """A run without a fault, which has to be right too."""
         scene = self.scenes[way]
-        return scene.run([Injection(0, way, 'none', 'nobody', scene.names[0], sys.maxsize)])[0]
+        scene.clean()  # of a driver that was killed
+        return run(scene, [Injection(0, way, 'none', 'nobody', scene.names[0], sys.maxsize)])[0]
 
     def drawn(self, seed: int, kinds: list[str]) -> Iterator[Injection]:
         """Endlessly, by seeds that count up."""
@@ -70,8 +73,8 @@ class Faults:
                 yield injection
 
     def run(self, drawn: Iterator[Injection], count: int) -> Iterator[Outcome]:
-        """So many injections that struck.  Those that are for a host share runs: each host of a run has one, and perhaps
-        one more that it has to survive."""
+        """So many injections that struck.  Those that are for a host share runs: each host of a run has one, and
+        perhaps one more that it has to survive."""
         waiting: dict[str, list[Injection]] = {way: [] for way in self.ways}
         done = 0
         while done < count:
@@ -91,7 +94,7 @@ class Faults:
             group = [injection]
             if injection is None or injection.host:
                 group, waiting[way] = self._share_out(waiting[way])
-            for outcome in self.scenes[way].run(group):
+            for outcome in run(self.scenes[way], group):
                 done += outcome.injection.at > 0
                 yield outcome
 
@@ -134,6 +137,7 @@ def main() -> int:
     parser.add_argument('--ways', default=','.join(WAYS))
     parser.add_argument('--folder', help='keeps what runs wrote')
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     seed = random.randrange(10**6) if arguments.seed is None else arguments.seed
     core = max(Core.all(), key=lambda core: core.number)
     hosts = Hosts(pathlib.Path(os.environ['MITOSIS_HOSTS']))
@@ -145,7 +149,8 @@ def main() -> int:
         with Faults(core, hosts, folder, arguments.ways.split(',')).ready() as faults:
             for way in faults.ways:
                 calm = faults.untroubled(way)
-                print(f'{way}, without a fault: {calm.findings or "right"}; bytes {faults.scenes[way].passed}', flush=True)
+                print(f'{way}, without a fault: {calm.findings or "right"}; bytes {faults.scenes[way].passed}',
+                      flush=True)
             print(f'from seed {seed} on, {core.name}', flush=True)
             try:
                 for outcome in faults.run(faults.drawn(seed, (arguments.only or ','.join(KINDS)).split(',')),

@@ -10,7 +10,10 @@ import random
 import resource
 import signal
 import subprocess
+import time
 from dataclasses import dataclass, replace
+
+from tests.support import leaks
 
 from . import known
 from .links import Cut
@@ -23,7 +26,8 @@ PAUSE, SLEEP = 1.2, TIMEOUT + 1.5
 # Bytes that pass the link of a host in a whole run at least, up to it and down from it.
 PASSED = {True: 380_000, False: 245_000}
 ON_CONTROLLER = ('ansible-playbook', 'a worker', 'the multiplexer')
-OF_A_HOST = ('the ssh client', "sshd's process", 'the broker', 'a runner', 'an executor', 'a broker of another account')
+OF_A_HOST = ('the ssh client', "sshd's process", 'the broker', 'a runner', 'an executor',
+             'a broker of another account')
 SIGNALS = {'kill': signal.SIGKILL, 'term': signal.SIGTERM, 'stop': signal.SIGSTOP, 'pause': signal.SIGSTOP,
            'suspend': signal.SIGSTOP}
 LIMITS = {'descriptors': resource.RLIMIT_NOFILE, 'processes': resource.RLIMIT_NPROC, 'memory': resource.RLIMIT_AS,
@@ -34,14 +38,16 @@ FILLS = ('disk', 'inodes')
 KINDS = (*SIGNALS, *LINKS, *FILLS, *LIMITS)
 # After these every task's result is there, and right.
 SURVIVED = {'pause', 'suspend', 'delay'}
-WEIGHTS = {'kill': 5, 'term': 3, 'stop': 2, 'pause': 3, 'suspend': 0.3, 'delay': 3, 'drop': 3, 'reset': 3, 'half-close': 3, 'truncate': 3}
+WEIGHTS = {'kill': 5, 'term': 3, 'stop': 2, 'pause': 8, 'suspend': 0.3, 'delay': 8, 'drop': 3, 'reset': 3,
+           'half-close': 3, 'truncate': 3}
 # Who a stop is forever for: the others are only busy then, for as long as it takes.
 STOPPED = ('the ssh client', "sshd's process", 'the broker', 'the multiplexer')
 
 
 @dataclass
 class Injection:
-    """`after`: events of the host (of all hosts, for what is on the controller) and `delay` seconds, or a cut's byte."""
+    """Its moment is `after` so many events of the host (of two, for what is on the controller) and `delay` seconds, or
+    a cut's byte."""
 
     seed: int
     way: str
@@ -97,7 +103,7 @@ def draw(seed: int, root: bool) -> Injection:
     if kind in FILLS:
         found.victim = rng.choice(['target'] * 3 + ['controller'] if root else ['controller'])
     elif kind == 'stop':
-        found.victim = rng.choices(STOPPED, [3, 3, 3, 0.3])[0]
+        found.victim = rng.choices(STOPPED, [3, 3, 3, 0.15])[0]
     else:
         found.victim = rng.choice(ON_CONTROLLER + OF_A_HOST * 4)
     if found.victim in OF_A_HOST or found.victim == 'target':
@@ -125,7 +131,21 @@ def strike(injection: Injection, pids: list[int]) -> bool:
                 limit(pid, injection.kind)
             struck.append(pid)
     injection.pids = tuple(struck)
+    if injection.victim == 'a broker of another account':
+        injection.pids += tuple(parents(struck))
     return bool(struck)
+
+
+def parents(pids: list[int]) -> list[int]:
+    """The sudo that each is a child of, and its shell."""
+    found = []
+    for pid in pids:
+        for _ in range(2):
+            each = leaks.process(pid)
+            if each and each.ppid > 1:
+                pid = each.ppid
+                found.append(pid)
+    return found
 
 
 def limit(pid: int, kind: str) -> None:
@@ -149,10 +169,12 @@ def limit(pid: int, kind: str) -> None:
 
 
 def go_on(injection: Injection) -> None:
-    """The end of a stop."""
-    for pid in injection.pids:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGCONT)
+    """The end of a stop; twice, since sudo stops itself when it sees what it started stopped."""
+    for _ in range(2):
+        for pid in injection.pids:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGCONT)
+        time.sleep(0.02)
 
 
 class Filled:

@@ -55,8 +55,8 @@ class Way(Line):
         self._pairs.add(pair)
         self.open += 1
         try:
-            await asyncio.gather(self._pass(reader, host_writer, True, pair), self._pass(host_reader, writer, False, pair),
-                                 return_exceptions=True)
+            await asyncio.gather(self._pass(reader, host_writer, True, pair),
+                                 self._pass(host_reader, writer, False, pair), return_exceptions=True)
         finally:
             for each in pair:
                 each.close()
