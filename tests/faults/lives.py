@@ -156,6 +156,7 @@ def plays(count: int, folder: pathlib.Path, way: str) -> tuple[dict[str, Life], 
     core = max(Core.all(), key=lambda core: core.number)
     name = next(iter(hosts.addresses))
     control = Control(core, way, hosts, folder)
+    control.watch_only(name)
     path = folder / 'play.yml'
     path.write_text(f'- hosts: {name}\n  gather_facts: false\n  tasks:\n'
                     + ''.join(TASK % (number, number) for number in range(count)))
