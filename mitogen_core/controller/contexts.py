@@ -381,6 +381,8 @@ class Contexts:
         if self.slots.get(slot.path) is slot:
             del self.slots[slot.path]
         self.by_token.pop(slot.token, None)
+        while slot.clients:
+            self.used_by[slot.clients.pop()].discard(slot)
         if self.by_id.get(slot.id) is slot:
             del self.by_id[slot.id]
 

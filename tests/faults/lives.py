@@ -28,6 +28,8 @@ from tests.support.engine import DATE, SECONDS, Engine, boot_argv, login
 YOUTH = 0.1
 # How often memory is looked at.
 LOOKS = 100
+# Turns, and tasks in each.
+TURNS, BATCH = 10, 30
 # One of so many connects is ended by killing its broker.
 KILLED = 10
 
@@ -154,6 +156,7 @@ def plays(count: int, folder: pathlib.Path, way: str) -> tuple[dict[str, Life], 
     core = max(Core.all(), key=lambda core: core.number)
     name = next(iter(hosts.addresses))
     control = Control(core, way, hosts, folder)
+    control.watch_only(name)
     path = folder / 'play.yml'
     path.write_text(f'- hosts: {name}\n  gather_facts: false\n  tasks:\n'
                     + ''.join(TASK % (number, number) for number in range(count)))
@@ -181,6 +184,24 @@ def plays(count: int, folder: pathlib.Path, way: str) -> tuple[dict[str, Life], 
     assert done.code == 0 and right == [str(number) for number in range(count)], str(done)[-2000:]
     assert control.leftovers() == []
     return lives, len(right)
+
+
+def beside_a_fresh_one(old: Tasks, python: str, isolation: str, made: Any, files: Any) -> str:
+    """Old and new in turns: a machine's other load is the same for both."""
+    took: dict[str, list[float]] = {'old': [], 'fresh': []}
+    with tempfile.TemporaryDirectory(prefix='lives-') as folder:
+        engine = Engine(pathlib.Path(folder), f'fresh-{os.getpid()}')
+        try:
+            fresh = Tasks(engine, engine.local(python), made, files, isolation)
+            fresh.run(BATCH)
+            for _ in range(TURNS):
+                for name, tasks in (('old', old), ('fresh', fresh)):
+                    tasks.run(BATCH)
+                    took[name] += tasks.seconds[-BATCH:]
+        finally:
+            engine.stop()
+    one, two = (1000 * statistics.median(took[name]) for name in ('old', 'fresh'))
+    return f'then in turns with a fresh one: {one:.2f} and {two:.2f} ms ({100 * (one / two - 1):+.0f} %)'
 
 
 def latency(seconds: list[float]) -> str:
@@ -215,6 +236,7 @@ def main() -> int:
                       f'{time.monotonic() - started:.0f} s; {latency(tasks.seconds)}\n\n{HEAD}')
                 for name, life in tasks.lives.items():
                     print(row(name, life), flush=True)
+                print('\n' + beside_a_fresh_one(tasks, arguments.python, isolation, made, files), flush=True)
             if arguments.connects:
                 lives = connects(engine, arguments.python, arguments.connects)
                 print(f'\n{arguments.connects} connects, one of {KILLED} ended by SIGKILL\n\n{HEAD}')
