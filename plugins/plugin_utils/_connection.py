@@ -268,10 +268,10 @@ class Express(Contexts, Unawaited, Transfers):
 
     def will_be_used(self) -> None:
         """An action is about to ask for something: where it is the first to do so, begin what takes long."""
-        if self.transport != 'ssh' or self._count is not None or self._begun or not _runtime.first_use():
+        if self.transport != 'ssh' or self._count is not None or self._begun:
             return
-        with contextlib.suppress(Stock, AnsibleError):  # they come again when it asks
-            interpreter = self.maker.interpreter() if self.maker and not self.via() else None
+        with contextlib.suppress(Stock, StartError, AnsibleError):  # they come again when it asks
+            interpreter = self.maker.interpreter() if self.maker and _runtime.first_use() and not self.via() else None
             if interpreter is not None:
                 self.attempt(self.begin_login, interpreter)
         self._count = None
