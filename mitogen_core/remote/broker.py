@@ -380,6 +380,12 @@ class Broker(object):
         if self.ending:  # by now the parent may not hear us
             return
         self.ending = True
+        try:
+            self._end_all()
+        finally:  # whatever goes wrong
+            os._exit(0)
+
+    def _end_all(self):
         for call in list(self.calls.values()):
             if call.state != 'cancelled':
                 call.cancel()
@@ -392,4 +398,3 @@ class Broker(object):
         self.services['processes'].shutdown()
         # Who ended this context may be about to change or remove its account.
         wait_for(pids, 2)
-        os._exit(0)

@@ -45,8 +45,14 @@ class Processes(object):
 
     def shutdown(self):
         """Have what is left of folders removed: by a process that outlives this one."""
-        if self.made:
-            os.spawnvp(os.P_NOWAIT, 'rm', ['rm', '-rf', '--'] + [to_native(path) for path in self.made])
+        paths = [to_native(path) for path in self.made]
+        try:
+            if paths:
+                os.spawnvp(os.P_NOWAIT, 'rm', ['rm', '-rf', '--'] + paths)
+        except OSError:  # no more processes
+            from shutil import rmtree
+            for path in paths:
+                rmtree(path, True)
 
 
 class Files(object):

@@ -79,6 +79,7 @@ class Scene:
             for line in self.lines.values():
                 stack.enter_context(line.running())
             self._write_inventory()
+            self.others = {each.pid for each in self._logins()}
             if self.hosts.own:
                 for name in ('local', 'tmp', 'fetched'):
                     subprocess.run(['mount', '-t', 'tmpfs', '-o', f'size=24m,nr_inodes={INODES}', 'tmpfs',
@@ -209,13 +210,16 @@ class Scene:
         return left
 
     def sessions(self) -> list[str]:
-        """sshd's processes of logins."""
+        """sshd's processes of logins, but for those that were there before: of stock's masters, in runs of others."""
+        return [str(each) for each in self._logins() if each.pid not in self.others]
+
+    def _logins(self) -> list[leaks.Process]:
         if self.hosts.own:
             inits = {self.hosts.init(name) for name in self.names}
-            return [str(each) for each in leaks.processes() if each.ppid in inits and each.command.startswith('sshd')
+            return [each for each in leaks.processes() if each.ppid in inits and each.command.startswith('sshd')
                     and each.state != 'Z']
         listener = int((self.hosts.folder / 'loopback.pid').read_text().split()[0])
-        return [str(each) for each in leaks.processes() if each.ppid == listener and each.state != 'Z']
+        return [each for each in leaks.processes() if each.ppid == listener and each.state != 'Z']
 
 
 class Watched:

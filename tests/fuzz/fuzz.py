@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import argparse
 import concurrent.futures
+import os
 import pathlib
 import re
 import subprocess
 import sys
+import tempfile
 import time
 import types
 from dataclasses import dataclass
@@ -47,7 +49,9 @@ def fuzz(name: str, folder: pathlib.Path, runs: int, seconds: int) -> Outcome:
     argv = [sys.executable, __file__, '--one', name, str(corpus), f'-runs={runs}', f'-max_total_time={seconds}',
             f'-timeout={SECONDS}', f'-rss_limit_mb={MEGABYTES}', f'-max_len={LONGEST}', '-print_final_stats=1',
             f'-artifact_prefix={found}/']
-    said = subprocess.run(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    with tempfile.TemporaryDirectory() as temporary:  # libFuzzer ends without any tidying up
+        said = subprocess.run(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False,
+                              env=dict(os.environ, TMPDIR=temporary))
     numbers = {key: int(match[1]) if (match := re.search(pattern, said.stdout)) else 0
                for key, pattern in NUMBERS.items()}
     edges = max(map(int, EDGES.findall(said.stdout)), default=0)

@@ -251,6 +251,21 @@ def test_a_context_dies_with_its_parent(engine: Engine, edge: Interpreter, fifo,
     assert engine.execute(again[2], ['echo', 'again']).out == b'again\n'
 
 
+def test_an_end_where_no_process_can_be_started(engine: Engine):
+    """The broker ends all the same, and its folders are gone.  Root may always start one, so it is another user's."""
+    other, python = (['setpriv', '--reuid=65534', '--clear-groups'], '/usr/bin/python3') if not os.getuid() else \
+        ([], sys.executable)
+    context = engine.get(login('x', [*other, *boot_argv(python)]))[0][0]
+    folder = f'/tmp/mitosis-{engine.mark}'
+    engine.execute(context, ['mkdir', folder], makes=folder)
+    assert os.path.isdir(folder)
+    subprocess.run([*other, 'prlimit', f'--pid={engine.pid_of(context)}', '--nproc=1:'], check=True)
+    with pytest.raises(CallError):
+        engine.execute(context, ['true'])
+    engine.end_watched()
+    leaks.wait_until(lambda: not os.path.exists(folder), 'the end of its folder')
+
+
 def test_reset_ends_all_below(engine: Engine, edge: Interpreter):
     _, hellos = three(engine, edge.path)
     assert engine.client.call(ROOT, 'contexts', 'reset', {'keys': ['first']}, timeout=30)[0] is True
