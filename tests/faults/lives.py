@@ -21,7 +21,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'bench'))
 from mitogen_core.controller.client import Client
 from mitogen_core.wire.constants import FORWARD_MODULE
 from mitogen_core.wire.constants import ROOT as MUX
-from tests.support import leaks
+from tests.support import collection, leaks
 from tests.support.engine import DATE, SECONDS, Engine, boot_argv, login
 
 # Of a life, what is still growing into its size: caches, the interpreter's own free lists.
@@ -92,7 +92,7 @@ class Tasks:
         missing, _ = engine.client.call(MUX, 'modules', 'define', {
             'payload': made.key, 'closure': files.digest, 'digests': list(files.files)}, files.listing)
         for digest in missing:
-            engine.client.post(MUX, FORWARD_MODULE, {'digest': digest}, files.files[digest])
+            engine.client.post(MUX, FORWARD_MODULE, {'digest': digest}, files.deflated(digest))
         self.seconds: list[float] = []
         self.lives: dict[str, Life] = {}
 
@@ -223,7 +223,7 @@ def main() -> int:
     own = pathlib.Path(__file__).parent / f'library/{arguments.module}.py'
     ansiballz, made = payload(arguments.python, arguments.module, {'path': '/etc/hostname'},
                               str(own) if own.exists() else '')
-    files = ansiballz.unzip(made.zip_data)
+    files = collection.load('plugins.plugin_utils._modules').Closure(ansiballz.unzip(made.zip_data))
     with tempfile.TemporaryDirectory(prefix='lives-') as folder:
         engine = Engine(pathlib.Path(folder), f'lives-{os.getpid()}')
         try:
