@@ -207,7 +207,7 @@ class Client:
                 under_way.append(self.start(context, 'files', 'read', {'path': path, 'offset': offset, 'size': CHUNK}))
                 offset += CHUNK
             mode, chunk = self.wait(under_way.popleft(), f'reading {path}')
-            if type(mode) is not int or len(chunk) > CHUNK:
+            if type(mode) is not int or len(chunk) > CHUNK:  # pylint: disable=unidiomatic-typecheck
                 raise ChannelError(f'reading {path}: not what was asked for')
             end, window = end or len(chunk) < CHUNK, WINDOW
             yield int(mode), chunk

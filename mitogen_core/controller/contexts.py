@@ -311,6 +311,7 @@ class Contexts:
 
     def progress(self, slot: Slot, head: dict[str, Any], bulk: bytes) -> None:
         self._listen(slot)
+        # pylint: disable=unidiomatic-typecheck
         head = {key: head[key] for key in ('rc', 'stream') if type(head.get(key)) is int}
         if 'rc' in head:
             slot.rc = head['rc']

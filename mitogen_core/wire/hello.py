@@ -34,9 +34,10 @@ def check_child(head):
     """What a child's hello says, as check_hello, and nothing that has no meaning."""
     head = check_hello(head)
     for key in WORDS:
-        if type(head.get(key)) is not text_type or len(head[key]) > MAX_WORD:
+        if type(head.get(key)) is not text_type or len(head[key]) > MAX_WORD:  # pylint: disable=unidiomatic-typecheck
             raise ProtocolError('a hello without %s' % key)
     python = head.get(u'python')
+    # pylint: disable=unidiomatic-typecheck
     numbers = [head.get(u'uid')] + (python if type(python) is list and len(python) == 3 else [None])
     if not all(type(number) in integer_types for number in numbers):
         raise ProtocolError('a hello without uid or python')
