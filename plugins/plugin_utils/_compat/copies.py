@@ -11,12 +11,13 @@ the answer is no folder.  _low_level_execute_command, _transfer_file, _find_need
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import copy
 import functools
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ansible.errors import AnsibleError
@@ -219,21 +220,17 @@ class _CopiedFile:
 
     def _if_other(self, args: Any, kwargs: Any) -> tuple[Any, list[Any] | None]:
         """What `_copy_file` returns, or answers that another run of it is to get."""
-        handler, removals = self._handler, []
-        handler._remove_tempfile_if_content_defined = lambda *which: removals.append(which)
-        try:
-            return self._stock(*args, **kwargs), None
-        except BaseException as e:
-            answers = getattr(e, 'answers', None)
-            if answers is None:
-                raise
-            removals.clear()
-            return None, answers
-        finally:
-            self._connection.guess_no_more()
-            del handler._remove_tempfile_if_content_defined
-            for which in removals:
-                handler._remove_tempfile_if_content_defined(*which)
+        with _put_off(self._handler, '_remove_tempfile_if_content_defined') as removals:
+            try:
+                return self._stock(*args, **kwargs), None
+            except BaseException as e:
+                answers = getattr(e, 'answers', None)
+                if answers is None:
+                    raise
+                removals.clear()
+                return None, answers
+            finally:
+                self._connection.guess_no_more()
 
 
 class _Assembled:
@@ -248,24 +245,18 @@ class _Assembled:
         handler, arguments = self._handler, dict(self._handler._task.args)
         if not _may_guess(handler, self._connection):
             return self._run(*args, **kwargs)
-        removals: list[Any] = []
-        handler._remove_tmp_path = lambda *which, **how: removals.append((which, how))
         handler._assemble_from_fragments, handler._execute_remote_stat = self._noted, self._stat
-        answers: list[Any] = []
-        try:
-            result = self._run(*args, **kwargs)
-        except BaseException as e:
-            answers = getattr(e, 'answers', [])
-            if len(answers) < 2:
-                raise
-        finally:
-            self._connection.guess_no_more()
-            for name in ('_remove_tmp_path', '_assemble_from_fragments', '_execute_remote_stat'):
-                delattr(handler, name)
-        if not answers:
-            for which, how in removals:
-                handler._remove_tmp_path(*which, **how)
-            return result
+        with _put_off(handler, '_remove_tmp_path') as removals:
+            try:
+                return self._run(*args, **kwargs)
+            except BaseException as e:
+                answers = getattr(e, 'answers', [])
+                if len(answers) < 2:
+                    raise
+                removals.clear()
+            finally:
+                self._connection.guess_no_more()
+                del handler._assemble_from_fragments, handler._execute_remote_stat
         handler._task.args = arguments
         with self._connection.knows(answers):
             return self._run(*args, **kwargs)
@@ -283,6 +274,19 @@ class _Assembled:
             if same:
                 _guess(self._connection, handler, *same)
         return type(self._handler)._execute_remote_stat(self._handler, path, all_vars, *args, **kwargs)
+
+
+@contextlib.contextmanager
+def _put_off(handler: Any, name: str) -> Iterator[list[Any]]:
+    """Calls of a method of the plugin are in this list, and made when this is left, whatever happened meanwhile."""
+    calls: list[Any] = []
+    setattr(handler, name, lambda *args, **kwargs: calls.append((args, kwargs)))
+    try:
+        yield calls
+    finally:
+        delattr(handler, name)
+        for args, kwargs in calls:
+            getattr(handler, name)(*args, **kwargs)
 
 
 def _guess(connection: Any, handler: Any, checksum: str, request: dict[str, Any]) -> None:
