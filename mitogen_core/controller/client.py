@@ -19,6 +19,7 @@ from ..wire.errors import CallError, ChannelError, ProtocolError
 from ..wire.frames import Frame, FrameDecoder
 from ..wire.hello import check_hello, hello
 from ..wire.payloads import Assembler, frames, pack, unpack
+from ..wire.py23 import LONGEST_WAIT
 from .log import harmless
 
 # The environment variable that names a folder for profiles: see profile.py.
@@ -31,8 +32,6 @@ SMALL_FILE = 16 << 10
 ITS_WORDS = ('sent', 'silent')
 # After this silence, while an answer may take any time, the multiplexer is asked whether it is alive.
 PROBE_SECONDS = 30
-# One wait: more than systems let poll(2) wait for is the same.
-LONGEST = 3600
 
 
 def _edition() -> str:
@@ -149,9 +148,9 @@ class Client:
         while not self._frames:
             left = PROBE_SECONDS if end is None else max(0, end - time.monotonic())
             with self.waiting():
-                ready = poller.poll(min(left, LONGEST) * 1000)
+                ready = poller.poll(min(left, LONGEST_WAIT) * 1000)
             if not ready:
-                if left > LONGEST:
+                if left > LONGEST_WAIT:
                     continue
                 if end is not None:
                     raise WaitError(f'waited {timeout:.0f} s for {what}')

@@ -30,8 +30,9 @@ class Closure:
     """
 
     def __init__(self, contents: dict[str, bytes]) -> None:
-        self.files = {digest_of(content): (path, content) for path, content in contents.items()}
-        self.listing = listing_of((digest_of(content), path) for path, content in contents.items())
+        digests = {path: digest_of(content) for path, content in contents.items()}
+        self.files = {digests[path]: (path, content) for path, content in contents.items()}
+        self.listing = listing_of((digest, path) for path, digest in digests.items())
         self.digest = digest_of(self.listing)
 
     def deflated(self, digest: str) -> bytes:

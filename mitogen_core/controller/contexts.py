@@ -12,12 +12,13 @@ from collections.abc import Callable
 from typing import Any
 
 from ..wire.hello import check_child
+from ..wire.payloads import PIECE_COST
 from . import bootstrap
 from .login import Login, LoginCall, has_room
 
 MAX_KEPT = 1 << 16
-# Of what a command says before it runs our code, so much is passed on, each piece taken for so many bytes more.
-MAX_SAID, PIECE_COST = 1 << 20, 512
+# Of what a command says before it runs our code, so many bytes are passed on.
+MAX_SAID = 1 << 20
 
 
 class Slot:

@@ -102,9 +102,9 @@ class Login(Child):
 
     def on_end(self, reason: str) -> None:
         # Keep listening to stderr until the process ends: it says why.
-        err = self.err if self.code is None else None
-        if err is not None:
-            self.err = None
+        err = None
+        if self.code is None:
+            err, self.err = self.err, None
         if reason not in ENDS and not reason.startswith('write: '):
             self.reason = self.reason or reason
             self.broker.log.about(self.name, 30, f'{self.name}: {reason}')

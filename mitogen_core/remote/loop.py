@@ -6,10 +6,7 @@ import heapq
 import os
 import select
 
-from ..wire.py23 import monotonic
-
-# One wait, in seconds: more than systems let poll(2) wait for is the same.
-LONGEST = 3600
+from ..wire.py23 import LONGEST_WAIT, monotonic
 
 IN, OUT, HANGUP = 1, 4, 0x18  # POLLIN, POLLOUT, POLLERR|POLLHUP: the same for poll(2) and epoll(7)
 
@@ -101,7 +98,7 @@ class Loop(object):
             return 0
         if not self._timers:
             return None
-        return min(max(0, self._timers[0][0] - self.clock()), LONGEST)
+        return min(max(0, self._timers[0][0] - self.clock()), LONGEST_WAIT)
 
     def step(self):
         """One wait and what it woke."""

@@ -5,6 +5,8 @@ import sys
 import time
 
 PY2 = sys.version_info[0] == 2
+# Seconds of one wait: more than systems let poll(2) wait for is the same.
+LONGEST_WAIT = 3600
 
 if PY2:
     text_type = unicode  # noqa: F821  # pylint: disable=undefined-variable

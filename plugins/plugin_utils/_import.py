@@ -52,7 +52,8 @@ class Loader(SourceFileLoader):
 
 
 def _private(folder: str) -> bool:
-    """Is this run's own folder there, in Ansible's local temporary one, and nobody else's?"""
+    """Is this run's own folder there, in Ansible's local temporary one, and nobody else's?  (client.check_private asks
+    the same, and is among what comes by way of this file.)"""
     try:
         with contextlib.suppress(FileExistsError):
             os.mkdir(folder, 0o700)

@@ -25,7 +25,7 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.plugins.loader import module_loader
 from ansible.template import Templar
 
-from mitogen_core.wire.constants import FORWARD_MODULE, ROOT
+from mitogen_core.wire.constants import ROOT
 from tests.bench.bench import machine
 from tests.support import collection
 from tests.support.engine import DATE, Engine
@@ -77,17 +77,19 @@ def warm(interpreter: str, made: Any, folder: str, count: int) -> list[float]:
     return [float(each) for each in json.loads(done.stdout)]
 
 
+def arguments_of(made: Any, context: int, isolation: str) -> dict[str, Any]:
+    """Of modules.run, for a payload that `payload` made."""
+    return {"payload": made.key, "context": context, "layout": made.layout, "name": made.name, "fqn": made.fqn,
+            "profile": made.profile, "date_time": DATE, "rlimit_nofile": 0, "env": None, "interpreter": "",
+            "cwd": None, "isolation": isolation}
+
+
 def runs(engine: Engine, context: int, made: Any, files: Any, count: int, isolation: str) -> list[float]:
     """Seconds from a client's request to its answer."""
-    missing, _ = engine.client.call(ROOT, "modules", "define", {
-        "payload": made.key, "closure": files.digest, "digests": list(files.files)}, files.listing)
-    for digest in missing:
-        engine.client.post(ROOT, FORWARD_MODULE, {"digest": digest}, files.deflated(digest))
+    engine.define(files, payload=made.key)
     took = []
     for _ in range(count):
-        args = {"payload": made.key, "context": context, "layout": made.layout, "name": made.name, "fqn": made.fqn,
-                "profile": made.profile, "date_time": DATE, "rlimit_nofile": 0, "env": None, "interpreter": "",
-                "cwd": None, "isolation": isolation}
+        args = arguments_of(made, context, isolation)
         started = time.perf_counter()
         head, out = engine.client.call(ROOT, "modules", "run", args, made.params.encode(), timeout=60)
         took.append(time.perf_counter() - started)

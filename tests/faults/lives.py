@@ -19,10 +19,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / 'bench'))
 
 from mitogen_core.controller.client import Client
-from mitogen_core.wire.constants import FORWARD_MODULE
 from mitogen_core.wire.constants import ROOT as MUX
 from tests.support import collection, leaks
-from tests.support.engine import DATE, SECONDS, Engine, boot_argv, login
+from tests.support.engine import SECONDS, Engine, boot_argv, login
 
 # Of a life, what is still growing into its size: caches, the interpreter's own free lists.
 YOUTH = 0.1
@@ -89,18 +88,14 @@ class Tasks:
 
     def __init__(self, engine: Engine, context: int, made: Any, files: Any, isolation: str) -> None:
         self._engine, self._made, self._isolation, self._context = engine, made, isolation, context
-        missing, _ = engine.client.call(MUX, 'modules', 'define', {
-            'payload': made.key, 'closure': files.digest, 'digests': list(files.files)}, files.listing)
-        for digest in missing:
-            engine.client.post(MUX, FORWARD_MODULE, {'digest': digest}, files.deflated(digest))
+        engine.define(files, payload=made.key)
         self.seconds: list[float] = []
         self.lives: dict[str, Life] = {}
 
     def run(self, count: int) -> None:
+        from remote import arguments_of
         made = self._made
-        args = {'payload': made.key, 'context': self._context, 'layout': made.layout, 'name': made.name,
-                'fqn': made.fqn, 'profile': made.profile, 'date_time': DATE, 'rlimit_nofile': 0, 'env': None,
-                'interpreter': '', 'cwd': None, 'isolation': self._isolation}
+        args = arguments_of(made, self._context, self._isolation)
         path = str(next(self._engine.folder.glob('*.sock')))
         for number in range(count):
             started = time.perf_counter()

@@ -8,7 +8,8 @@ import shlex
 import types
 from typing import Any
 
-from mitogen_core.remote.loop import LONGEST, Loop
+from mitogen_core.remote.loop import Loop
+from mitogen_core.wire.py23 import LONGEST_WAIT
 from tests.support import builder, collection
 
 from . import modules
@@ -133,7 +134,7 @@ def read_option(data: bytes) -> Any:
         loop = object.__new__(Loop)
         loop._timers, loop._soon, loop._count, loop.clock = [], [], 0, lambda: 0.0
         loop.later(value, lambda: None)
-        assert 0 <= loop._timeout() <= LONGEST
+        assert 0 <= loop._timeout() <= LONGEST_WAIT
     return value
 
 

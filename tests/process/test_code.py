@@ -71,7 +71,7 @@ def test_a_new_client_needs_to_send_nothing(engine: Engine, edge: Interpreter):
     Runners(engine, engine.local(edge.path))
     other = engine.connect()
     missing, _ = other.call(ROOT, 'modules', 'define', {
-        'payload': 'another name', 'closure': CLOSURE.digest, 'digests': list(CLOSURE.blobs)}, CLOSURE.listing,
+        'payload': 'another name', 'closure': CLOSURE.digest, 'digests': list(CLOSURE.files)}, CLOSURE.listing,
         timeout=30)
     assert missing == []
     other.close()

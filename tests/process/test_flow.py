@@ -15,6 +15,7 @@ from mitogen_core.controller.client import Client
 from mitogen_core.wire.constants import CHUNK, WINDOW_SIZE
 from mitogen_core.wire.errors import ChannelError
 from tests.support import leaks
+from tests.support.beside import beside
 from tests.support.engine import SECONDS, Engine, boot_argv, login
 from tests.support.interpreters import Interpreter
 from tests.support.standin import Runners
@@ -59,13 +60,8 @@ def copying(client: Client, context: int, path: str, size: int) -> Iterator[thre
     def work() -> None:
         with contextlib.suppress(ChannelError):
             client.put(context, path, zeros(size), 0o600)
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
+    with beside(work) as thread:
         yield thread
-    finally:
-        thread.join(SECONDS)
-        assert not thread.is_alive()
 
 
 def expanduser(engine: Engine, context: int) -> str:

@@ -9,7 +9,6 @@ import os
 import pathlib
 import re
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from mitogen_core.controller.client import Client
 from mitogen_core.wire.constants import CHUNK, ROOT
 from mitogen_core.wire.errors import CallError, ChannelError
 from tests.support import leaks
+from tests.support.beside import beside
 from tests.support.engine import SECONDS, Engine
 from tests.support.innocent import BOUND, NAME, Innocent, expanduser, harmless
 from tests.support.misdeeds import DEEDS, GREETINGS
@@ -150,13 +150,8 @@ def meanwhile(world: Innocent, action: Callable[[Client], None]) -> Iterator[lis
             done.append(None)
         except (CallError, ChannelError) as e:
             done.append(e)
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
+    with beside(work):
         yield done
-    finally:
-        thread.join(SECONDS)
-        assert not thread.is_alive()
 
 
 def test_all_deeds_are_done():

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from mitogen_core.controller import bootstrap, supervisor
+from mitogen_core.controller import bootstrap, content, supervisor
 from mitogen_core.controller.client import Client
-from mitogen_core.controller.content import deflate, digest_of, listing_of
 from mitogen_core.wire.constants import CALL_FUNCTION, FORWARD_MODULE, ROOT
 from mitogen_core.wire.payloads import frames
 
@@ -24,18 +23,15 @@ SECONDS = 60
 DATE = [2020, 1, 2, 3, 4, 6]
 
 
-class Closure:
+class Closure(content.Closure):
     """Files of a module, by path, as Ansible's builder would put them into its zip."""
 
     def __init__(self, files: dict[str, str]) -> None:
-        contents = {path: text.encode() for path, text in files.items()}
-        self.blobs = {digest_of(content): deflate(content) for content in contents.values()}
-        self.listing = listing_of((digest_of(content), path) for path, content in contents.items())
-        self.digest = digest_of(self.listing)
+        super().__init__({path: text.encode() for path, text in files.items()})
 
     def with_listing(self) -> dict[str, bytes]:
         """All that a context needs, the list of files included."""
-        return {self.digest: deflate(self.listing), **self.blobs}
+        return {self.digest: content.deflate(self.listing), **{digest: self.deflated(digest) for digest in self.files}}
 
 
 @dataclass
@@ -141,14 +137,14 @@ class Engine:
     def execute(self, context: int, argv: list[str], stdin: bytes = b'', **more: Any) -> Ran:
         return ran(self.client.call(context, 'processes', 'exec', {'argv': argv, **more}, stdin, timeout=SECONDS))
 
-    def define(self, closure: Closure, client: Client | None = None) -> None:
-        """Have the multiplexer know a closure."""
+    def define(self, closure: content.Closure, client: Client | None = None, payload: str = '') -> None:
+        """Have the multiplexer know a closure, by its digest or by this name."""
         client = client or self.client
         missing, _ = client.call(ROOT, 'modules', 'define', {
-            'payload': closure.digest, 'closure': closure.digest, 'digests': list(closure.blobs)}, closure.listing,
-            timeout=SECONDS)
+            'payload': payload or closure.digest, 'closure': closure.digest, 'digests': list(closure.files)},
+            closure.listing, timeout=SECONDS)
         for digest in missing:
-            client.post(ROOT, FORWARD_MODULE, {'digest': digest}, closure.blobs[digest])
+            client.post(ROOT, FORWARD_MODULE, {'digest': digest}, closure.deflated(digest))
 
     def start(self, context: int, closure: Closure, fqn: str, params: dict[str, Any], client: Client | None = None,
               **more: Any) -> int:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from mitogen_core.remote.entry import read_exactly
 from mitogen_core.wire.constants import CALL_SERVICE, HELLO, ROOT
 from mitogen_core.wire.frames import Frame, FrameDecoder
 from mitogen_core.wire.hello import hello
@@ -32,24 +33,15 @@ class Villain:
     def boot(self) -> None:
         """As the first stage, up to the parent's hello."""
         os.write(1, b'MITOSIS:3.11\n')
-        while self._exactly(1) != b'\0':
+        while read_exactly(1) != b'\0':
             pass
-        self._exactly(int(self._exactly(8)))
+        read_exactly(int(read_exactly(8)))
         head = unpack(self.next().payload)[0]
         self.me, self.parent, self.late = head['child'], head['id'], head['late']
 
     def hello(self, **changes: Any) -> bytes:
         head = {**hello(self.me, os.getpid(), **SAYS), **changes}
         return Frame(self.parent, self.me, HELLO, 0, pack(head)).encode()
-
-    def _exactly(self, size: int) -> bytes:
-        data = b''
-        while len(data) < size:
-            more = os.read(0, size - len(data))
-            if not more:
-                sys.exit(70)
-            data += more
-        return data
 
     def next(self) -> Frame:
         while not self._frames:
